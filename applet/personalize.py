@@ -1,0 +1,165 @@
+"""STORE DATA before issuance, for both cards (REQ-PER-1 to REQ-PER-4, REQ-SPE-1).
+
+The plain form: blocks of whole DGIs, each block stored in one transaction. A secured channel, where there is one, stands in front of `store_data`.
+"""
+
+from typing import Protocol
+
+from joren.apdu import SW, Command, KeyRef, LifeCycle
+from joren.apdu.cards import Limits
+from joren.apdu.state import RankRules
+from joren.apdu.tlv import parse_dgis
+
+from .applet import Refused
+from .customer_memory import CustomerMemory
+from .pin import Pin, is_pin, is_puk
+from .platform import CardKey, Cells, Platform
+from .shop_memory import ShopMemory
+
+__all__ = ["CustomerData", "Personalizable", "ShopData", "store_data"]
+
+LAST_BLOCK = 0x88
+KEY_SIZE = 17
+
+
+class Personalizable(Protocol):
+    """A card's side of personalization."""
+
+    life_cycle: Cells
+
+    def store(self, tag: int, value: bytes) -> None:
+        """Stores the value of a DGI in the caller's transaction; Refused(6A80) for the value, Refused(6A88) for the tag."""
+
+    def complete(self) -> bool:
+        """Whether all is there that the card needs."""
+
+
+def store_data(platform: Platform, card: Personalizable, next_block: Cells, command: Command) -> None:
+    """One block; with P1 = 88 the card is issued, or the block refused."""
+    expected = next_block.get()[0]
+    next_block.put(0, b"\x00")
+    if command.p2 != expected:
+        raise Refused(SW.INCORRECT_P1_P2)
+    try:
+        dgis = parse_dgis(command.data)
+    except ValueError:
+        raise Refused(SW.WRONG_DATA) from None
+    with platform.transaction():
+        for dgi in dgis:
+            card.store(dgi.tag, dgi.value)
+        if command.p1 == LAST_BLOCK:
+            if not card.complete():
+                raise Refused(SW.REFERENCED_DATA_NOT_FOUND)
+            card.life_cycle.put(0, bytes((LifeCycle.ISSUED,)))
+    next_block.put(0, bytes(((command.p2 + 1) & 0xFF,)))
+
+
+def _expect(right: bool) -> None:
+    if not right:
+        raise Refused(SW.WRONG_DATA)
+
+
+def _store_rules(value: bytes, cells: Cells) -> None:
+    try:
+        RankRules.decode(value)
+    except ValueError:
+        raise Refused(SW.WRONG_DATA) from None
+    cells.put(0, value)
+
+
+def _store_limits(value: bytes, cells: Cells) -> None:
+    try:
+        Limits.decode(value).check()
+    except ValueError:
+        raise Refused(SW.WRONG_DATA) from None
+    cells.put(0, value)
+
+
+def _store_key(value: bytes, key: CardKey, versions: Cells, index: int) -> None:
+    _expect(len(value) == KEY_SIZE and value[0] != 0)
+    versions.put(index, value[:1])
+    key.store(value[1:])
+
+
+class CustomerData:
+    """The DGIs of a customer card."""
+
+    def __init__(self, memory: CustomerMemory, pin: Pin) -> None:
+        self.memory = memory
+        self.pin = pin
+        self.life_cycle = memory.life_cycle
+
+    def store(self, tag: int, value: bytes) -> None:
+        """One DGI of docs/spec/customer.md, STORE DATA."""
+        memory = self.memory
+        if tag == 0x0101:
+            _expect(len(value) == 10 and value[8:] == memory.programme.to_bytes(2) and any(value[:8]))
+            memory.card_id.put(0, value[:8])
+        elif tag == 0x0102:
+            _store_rules(value, memory.rules_cells)
+        elif tag == 0x0103:
+            _store_limits(value, memory.limits_cells)
+        elif 0x8001 <= tag <= 0x8005:
+            _store_key(value, memory.keys[tag & 0x0F], memory.key_versions, (tag & 0x0F) - 1)
+        elif tag == 0x8110:
+            _expect(is_pin(value))
+            self.pin.store_pin(value)
+        elif tag == 0x8112:
+            _expect(is_puk(value))
+            self.pin.store_puk(value)
+        else:
+            raise Refused(SW.REFERENCED_DATA_NOT_FOUND)
+
+    def complete(self) -> bool:
+        """REQ-PER-3."""
+        memory = self.memory
+        if not (any(memory.card_id.get()) and any(memory.rules_raw) and any(memory.limits_cells.get())):
+            return False
+        limits = memory.limits
+        needed = {KeyRef.RECEIPT, KeyRef.ADMIN}
+        if limits.modes & KeyRef.TILL:
+            needed.add(KeyRef.TILL)
+        if limits.modes & KeyRef.SHOP:
+            needed.add(KeyRef.SHOP)
+        if limits.purse_max_minor:
+            needed.add(KeyRef.LOAD)
+        versions = memory.key_versions.get()
+        return all(versions[key_ref - 1] for key_ref in needed) and self.pin.present == self.pin.puk_present
+
+
+class ShopData:
+    """The DGIs of a shop card."""
+
+    def __init__(self, memory: ShopMemory) -> None:
+        self.memory = memory
+        self.life_cycle = memory.life_cycle
+
+    def store(self, tag: int, value: bytes) -> None:
+        """One DGI of docs/spec/shop.md, STORE DATA."""
+        memory = self.memory
+        if tag == 0x0201:
+            _expect(len(value) == 7 and value[:2] == memory.programme.to_bytes(2) and any(value[2:6]))
+            memory.identity.put(0, value[2:])
+        elif tag == 0x0102:
+            _store_rules(value, memory.rules_cells)
+        elif tag == 0x0103:
+            _store_limits(value, memory.limits_cells)
+        elif tag == 0x0202:
+            _expect(len(value) == 8)
+            memory.ceilings.put(0, value)
+            memory.ceilings_given.put(0, b"\x01")
+        elif tag == 0x8012:
+            _store_key(value, memory.shop_master, memory.key_versions, 0)
+        elif tag == 0x8014:
+            _store_key(value, memory.load_master, memory.key_versions, 1)
+        elif tag == 0x8005:
+            _store_key(value, memory.admin_key, memory.key_versions, 2)
+        else:
+            raise Refused(SW.REFERENCED_DATA_NOT_FOUND)
+
+    def complete(self) -> bool:
+        """REQ-SPE-1."""
+        memory = self.memory
+        given = (memory.identity, memory.rules_cells, memory.limits_cells, memory.ceilings_given)
+        versions = memory.key_versions.get()
+        return all(any(cells.get()) for cells in given) and bool(versions[0] and versions[2])

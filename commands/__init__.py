@@ -1,0 +1,3 @@
+"""The commands of the program joren, one module each."""
+
+__all__: list[str] = []

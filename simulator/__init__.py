@@ -1,0 +1,3 @@
+"""What a chip and a reader are."""
+
+__all__: list[str] = []
