@@ -76,24 +76,24 @@ class Command:
         """From exactly one APDU. Raises MalformedCommand for bytes too few or too many."""
         if len(raw) < 4:
             raise MalformedCommand(f"command: at least 4 bytes expected, {len(raw)} came")
-        header, body = raw[:4], raw[4:]
+        header, body = (raw[0], raw[1], raw[2], raw[3]), raw[4:]
         if not body:
             return cls(*header)
         if len(body) == 1:
-            return cls(*header, ne=body[0] or 256)
+            return cls(*header, b"", body[0] or 256)
         if body[0]:
             return cls._with_data(header, body[0], body[1:], 1)
         if len(body) < 3:
             raise MalformedCommand("extended length: 2 bytes after 00 expected, 1 came")
         length = int.from_bytes(body[1:3])
         if len(body) == 3:
-            return cls(*header, ne=length or NE_MAX)
+            return cls(*header, b"", length or NE_MAX)
         if not length:
             raise MalformedCommand("extended Lc: 0001..FFFF expected, 0000 came")
         return cls._with_data(header, length, body[3:], 2)
 
     @classmethod
-    def _with_data(cls, header: bytes, nc: int, rest: bytes, le_size: int) -> Self:
+    def _with_data(cls, header: tuple[int, int, int, int], nc: int, rest: bytes, le_size: int) -> Self:
         if len(rest) == nc:
             return cls(*header, rest)
         if len(rest) == nc + le_size:

@@ -14,7 +14,7 @@ class MalformedRecord(ValueError):
 class Record:
     """Base of the records. A subclass is a frozen, slotted dataclass whose fields are in the order of its FORMAT."""
 
-    __slots__ = ()
+    __slots__: ClassVar[tuple[str, ...]] = ()
     FORMAT: ClassVar[struct.Struct]
 
     def encode(self) -> bytes:

@@ -95,14 +95,19 @@ TEXTS: dict[SW, tuple[str, str]] = {
     SW.PENDING_FULL: ("all pending entries of the shop card are in use", "settle or write off some"),
 }
 
-FAMILIES = {0x61: (SW.RESPONSE_AVAILABLE, 0xFF), 0x6C: (SW.WRONG_LE, 0xFF)}
+MEMBERS: dict[int, SW] = {int(member): member for member in SW}
 
 
 def describe(sw: int) -> Status:
     """Name, meaning and advice of a status word, u16, known or not; the families 61XX, 63CX and 6CXX with their number."""
-    base, mask = FAMILIES.get(sw >> 8, (SW.VERIFY_FAILED, 0x0F) if sw & 0xFFF0 == SW.VERIFY_FAILED else (sw, 0))
-    text = TEXTS.get(base) if isinstance(base, SW) or base in SW.__members__.values() else None
-    if text is None:
+    number = 0
+    if sw >> 8 in (0x61, 0x6C):
+        member, number = MEMBERS[sw & 0xFF00], sw & 0xFF or 256
+    elif sw & 0xFFF0 == SW.VERIFY_FAILED:
+        member, number = SW.VERIFY_FAILED, sw & 0x0F
+    elif sw in MEMBERS:
+        member = MEMBERS[sw]
+    else:
         return Status(sw, "UNKNOWN", "a status word this specification does not have", "another application may be selected")
-    number = (sw & mask) or (256 if mask == 0xFF else 0)
-    return Status(sw, SW(base).name, text[0].format(n=number), text[1].format(n=number))
+    meaning, advice = TEXTS[member]
+    return Status(sw, member.name, meaning.format(n=number), advice.format(n=number))

@@ -147,7 +147,7 @@ def settle(rank: int, now: Word, keep: list[Word], gap: Word, hold: Word) -> int
 
 
 def buy(state: bytes, rules: bytes, bought: bytes) -> bytes | None:
-    """New state (32 bytes) and points (2), from state, rules and purchase: hour u16, amount u32, category u8, factor u8. None: time jump."""
+    """New state (32 bytes) and points (2), from state, rules and purchase: hour u16, amount u32, category u8, factor u8; None: jump."""
     first_hour, last_hour, visit_hour, visits, rank_hour, gap8, carry, *halves = words(state[2:])
     rank, values = state[1], list(zip(halves[::2], halves[1::2], strict=True))
     amount_shift = rules[1]
