@@ -1,0 +1,151 @@
+"""The non-volatile memory of a chip: one flat array, and one place through which every write passes.
+
+How it works. Regions are allocated by name, at install, one after the other. A write is numbered, journalled while a transaction is open, and counted.
+Committing a transaction is numbered too: it is the moment the journal is thrown away. `cut_after(n)` takes the power away in place of the n-th write
+or commit from now: nothing of it happens, PowerCut is raised, and every later write fails alike until `power_up`, which rolls an open transaction back.
+So whatever the program above does on its way out, the memory is what a pulled card's would be.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["Memory", "PowerCut", "Region", "Secrecy", "Snapshot", "Statistics"]
+
+Snapshot = bytes
+
+
+class PowerCut(BaseException):
+    """The power went away in the middle of a command. Not an Exception, so that no card program catches it."""
+
+
+class Secrecy(Enum):
+    """What a region holds: what may be read in an image, or what may not."""
+
+    PLAIN = "plain"
+    SECRET = "secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A named range of the memory."""
+
+    name: str
+    address: int
+    size: int
+    secrecy: Secrecy
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What was written since the chip was made."""
+
+    writes: int = 0
+    bytes_written: int = 0
+    transactions: int = 0
+    last_transaction_bytes: int = 0
+    last_transaction_writes: int = 0
+
+
+class Memory:
+    """Non-volatile memory. Not for use by several threads at once."""
+
+    __slots__ = ("_cells", "_countdown", "_journal", "powered", "regions", "statistics")
+
+    def __init__(self) -> None:
+        self._cells = bytearray()
+        self._journal: list[tuple[int, bytes]] | None = None
+        self._countdown = 0
+        self.powered = True
+        self.regions: dict[str, Region] = {}
+        self.statistics = Statistics()
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def allocate(self, name: str, size: int, secrecy: Secrecy = Secrecy.PLAIN) -> Region:
+        """A zeroed region. Raises ValueError for a name that is taken."""
+        if name in self.regions:
+            raise ValueError(f"region {name}: allocated before")
+        region = Region(name, len(self._cells), size, secrecy)
+        self._cells.extend(bytes(size))
+        self.regions[name] = region
+        return region
+
+    def read(self, address: int, size: int) -> bytes:
+        """`size` bytes at address."""
+        return bytes(self._cells[address : address + size])
+
+    def write(self, address: int, data: bytes) -> None:
+        """Writes data at address, as one. Raises PowerCut if the power goes."""
+        self._tick()
+        end = address + len(data)
+        if self._journal is not None:
+            self._journal.append((address, bytes(self._cells[address:end])))
+        self._cells[address:end] = data
+        self.statistics.writes += 1
+        self.statistics.bytes_written += len(data)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._journal is not None
+
+    def begin(self) -> None:
+        """Opens a transaction. Raises RuntimeError if one is open: they do not nest."""
+        if self._journal is not None:
+            raise RuntimeError("a transaction is open already")
+        self._journal = []
+
+    def commit(self) -> None:
+        """Makes the writes of the transaction stay. Raises PowerCut, and they do not."""
+        if self._journal is None:
+            raise RuntimeError("no transaction is open")
+        self._tick()
+        journal, self._journal = self._journal, None
+        statistics = self.statistics
+        statistics.transactions += 1
+        statistics.last_transaction_writes = len(journal)
+        statistics.last_transaction_bytes = sum(len(old) for _, old in journal)
+
+    def abort(self) -> None:
+        """Takes the writes of the transaction back; without power that waits for power_up."""
+        if self.powered:
+            self._roll_back()
+
+    def cut_after(self, count: int) -> None:
+        """The count-th write or commit from now does not happen: the power goes in its place. 0: never."""
+        self._countdown = count
+
+    def power_up(self) -> None:
+        """Power comes (back): an open transaction is rolled back."""
+        self.powered = True
+        self._countdown = 0
+        self._roll_back()
+
+    def snapshot(self) -> Snapshot:
+        """A copy of all cells. Raises RuntimeError inside a transaction."""
+        if self._journal is not None:
+            raise RuntimeError("a snapshot inside a transaction is half a state")
+        return bytes(self._cells)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Sets all cells as they were at the snapshot of a memory with the same regions; not counted as writes."""
+        if len(snapshot) != len(self._cells):
+            raise ValueError(f"snapshot: {len(self._cells)} bytes expected, {len(snapshot)} came")
+        self._journal = None
+        self._cells[:] = snapshot
+
+    def _tick(self) -> None:
+        if not self.powered:
+            raise PowerCut
+        if self._countdown:
+            self._countdown -= 1
+            if not self._countdown:
+                self.powered = False
+                raise PowerCut
+
+    def _roll_back(self) -> None:
+        if self._journal is not None:
+            for address, old in reversed(self._journal):
+                self._cells[address : address + len(old)] = old
+            self._journal = None

@@ -1,0 +1,116 @@
+"""A reader in the same process: cards are put in and pulled out, and APDUs get lost on order."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Never
+
+from joren.apdu import Command, LinkLost, Response
+
+from .chip import Chip
+from .memory import PowerCut
+
+__all__ = ["Loss", "Losses", "Observer", "Reader", "When"]
+
+
+class When(Enum):
+    """Whether the link breaks before the card has the command, or after it acted and before its answer arrives."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The number-th APDU from now (from 1) is lost."""
+
+    number: int
+    when: When
+
+
+class Losses:
+    """Which of the next APDUs are lost. After a loss the card has no power until the next `reset` or `insert`."""
+
+    def __init__(self, losses: Iterable[Loss]) -> None:
+        self._when = {loss.number: loss.when for loss in losses}
+        self._seen = 0
+
+    def next(self) -> When | None:
+        """What happens to the APDU that is about to be sent."""
+        self._seen += 1
+        return self._when.get(self._seen)
+
+
+Observer = Callable[[str, str, Command | None, Response | None], None]
+"""Called with the reader's name, an event (`apdu`, `insert`, `remove`, `reset`), the command, and the response if one arrived."""
+
+
+class Reader:
+    """A reader with at most one card. `transmit` is the seam the host library wants."""
+
+    def __init__(self, name: str = "reader") -> None:
+        self.name = name
+        self.chip: Chip | None = None
+        self.powered = False
+        self.losses: Losses | None = None
+        self.observers: list[Observer] = []
+
+    @property
+    def card_present(self) -> bool:
+        """Whether a card is in."""
+        return self.chip is not None
+
+    def insert(self, chip: Chip) -> bytes:
+        """Puts a card in and powers it; answers its ATR. Raises ValueError if one is in."""
+        if self.chip is not None:
+            raise ValueError(f"{self.name}: a card is in already")
+        self.chip = chip
+        self.powered = True
+        self._tell("insert")
+        return chip.power_on()
+
+    def remove(self) -> Chip:
+        """Pulls the card out. Raises ValueError if none is in."""
+        if self.chip is None:
+            raise ValueError(f"{self.name}: no card is in")
+        chip, self.chip, self.powered = self.chip, None, False
+        chip.power_off()
+        self._tell("remove")
+        return chip
+
+    def reset(self) -> bytes:
+        """Power off and on; answers the ATR. Raises LinkLost if no card is in."""
+        if self.chip is None:
+            raise LinkLost(f"{self.name}: no card")
+        self.chip.power_off()
+        self.powered = True
+        self._tell("reset")
+        return self.chip.power_on()
+
+    def transmit(self, command: Command) -> Response:
+        """Sends a command. Raises LinkLost if there is no powered card, or the link breaks on the way."""
+        chip = self.chip
+        if chip is None or not self.powered:
+            raise LinkLost(f"{self.name}: no card")
+        when = self.losses.next() if self.losses else None
+        if when is When.BEFORE:
+            self._break(command)
+        try:
+            response = chip.process(command)
+        except PowerCut:
+            self._break(command)
+        if when is When.AFTER:
+            self._break(command)
+        self._tell("apdu", command, response)
+        return response
+
+    def _break(self, command: Command) -> Never:
+        if self.chip is not None:
+            self.chip.power_off()
+        self.powered = False
+        self._tell("apdu", command)
+        raise LinkLost(f"{self.name}: the card went away")
+
+    def _tell(self, event: str, command: Command | None = None, response: Response | None = None) -> None:
+        for observer in self.observers:
+            observer(self.name, event, command, response)
