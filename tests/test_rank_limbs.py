@@ -208,10 +208,11 @@ def buy(state: bytes, rules: bytes, bought: bytes) -> bytes | None:
 
 
 def valid_state(data: bytes) -> bytes:
-    """Any 32 bytes, bent into a valid state."""
+    """Any 32 bytes, bent into a valid state; every other one has at most two visits."""
     first, visit, last = sorted(data[at : at + 2] for at in (2, 4, 6))
     carry = (int.from_bytes(data[14:16]) % 10_000).to_bytes(2)
-    return bytes([1, data[1] % 5]) + first + last + visit + data[8:10] + min(data[10:12], last) + data[12:14] + carry + data[16:]
+    visits = data[8:10] if data[8] & 1 else bytes([0, data[9] % 3])
+    return bytes([1, data[1] % 5]) + first + last + visit + visits + min(data[10:12], last) + data[12:14] + carry + data[16:]
 
 
 def valid_rules(data: bytes) -> bytes:

@@ -1,0 +1,286 @@
+"""Cards for tests, spoken to in bare APDUs: nothing of the host library is used, so a fault there can not hide one here.
+
+`Customer` and `Shop` are personalized chips with the keys beside them; their methods build commands from the specification's tables.
+"""
+
+from dataclasses import dataclass, field
+
+from joren.apdu import (
+    AID_CUSTOMER,
+    AID_SHOP,
+    CLA_ISO,
+    CLA_JOREN,
+    Command,
+    Ending,
+    Ins,
+    Key,
+    KeyRef,
+    Kind,
+    Response,
+    aid,
+    messages,
+)
+from joren.apdu.cards import CustomerInfo, Limits, ShopInfo, Totals
+from joren.apdu.state import DEFAULT_RULES, RankRules
+from joren.apdu.tlv import build_dgi
+from joren.apdu.transaction import Order, Outcome
+from joren.applet.customer import CustomerCard
+from joren.applet.shop import ShopCard
+from joren.simulator.chip import Chip
+
+__all__ = ["LIMITS", "MASTERS", "NEVER", "PIN", "PROGRAMME", "PUK", "Answer", "Customer", "Shop", "pin_block"]
+
+PROGRAMME = 1
+NEVER = 0xFFFFFFFF
+LIMITS = Limits(
+    modes=3,
+    factor_max_tenths=30,
+    categories=0x00FF,
+    period_hours=8760,
+    purse_max_minor=100_000,
+    redeem_pin_from=NEVER,
+    pay_pin_from_minor=NEVER,
+)
+LABELS = {KeyRef.TILL: "till", KeyRef.SHOP: "shop", KeyRef.RECEIPT: "receipt", KeyRef.LOAD: "load", KeyRef.ADMIN: "admin"}
+MASTERS = {name: Key(bytes([number]) * 16, name) for number, name in enumerate((*LABELS.values(), "shop-admin"), 0x41)}
+PIN, PUK = b"1234", b"87654321"
+
+
+def pin_block(digits: bytes) -> bytes:
+    """A PIN padded to 8 bytes."""
+    return digits.ljust(8, b"\xff")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a customer card answers to TRANSACT and COMMIT."""
+
+    outcome: Outcome
+    raw_outcome: bytes
+    receipt: bytes
+    proof: bytes
+
+    @classmethod
+    def of(cls, response: Response) -> "Answer":
+        assert response.ok, response.status
+        data = response.data
+        assert len(data) == 32
+        return cls(Outcome.decode(data[:16]), data[:16], data[16:24], data[24:])
+
+
+@dataclass
+class Customer:
+    """A customer card, its keys, and what it last said of itself."""
+
+    card_id: bytes = bytes.fromhex("A1A2A3A4A5A6A7A8")
+    limits: Limits = LIMITS
+    rules: RankRules = DEFAULT_RULES
+    pin: bytes | None = None
+    leave_out: frozenset[int] = frozenset()
+    masters: dict[str, Key] = field(default_factory=lambda: dict(MASTERS))
+    seed: bytes = b"customer"
+    issue: bool = True
+
+    def __post_init__(self) -> None:
+        self.aid = aid(AID_CUSTOMER, PROGRAMME)
+        self.head = messages.head(PROGRAMME, self.card_id)
+        self.keys = {ref: self.masters[label].derive(label.encode(), self.head) for ref, label in LABELS.items()}
+        self.chip = Chip(self.seed + self.card_id)
+        self.chip.install(CustomerCard, self.aid)
+        self.chip.power_on()
+        self.select()
+        if self.issue:
+            for number, block in enumerate(blocks := self.blocks()):
+                last = 0x88 if number == len(blocks) - 1 else 0x08
+                response = self.send(CLA_JOREN, Ins.STORE_DATA, last, number, block)
+                assert response.ok, response.status
+            self.select()
+
+    def blocks(self) -> list[bytes]:
+        """The blocks of STORE DATA that issue this card."""
+        dgis = {
+            0x0101: self.card_id + PROGRAMME.to_bytes(2),
+            0x0102: self.rules.encode(),
+            0x0103: self.limits.encode(),
+            **{0x8000 + ref: b"\x01" + key.reveal() for ref, key in self.keys.items()},
+        }
+        if self.pin is not None:
+            dgis |= {0x8110: pin_block(self.pin), 0x8112: PUK}
+        kept = [build_dgi(tag, value) for tag, value in dgis.items() if tag not in self.leave_out]
+        return [b"".join(kept[:3]), b"".join(kept[3:])]
+
+    def send(self, cla: int, ins: int, p1: int, p2: int, data: bytes = b"", ne: int | None = None) -> Response:
+        return self.chip.process(Command(cla, ins, p1, p2, data, ne))
+
+    def select(self) -> CustomerInfo:
+        response = self.send(CLA_ISO, Ins.SELECT, 0x04, 0x0C, self.aid, 25)
+        self.info = CustomerInfo.decode(response.data)
+        return self.info
+
+    def order(self, amount: int = 1000, hour: int = 100, category: int = 0, factor: int = 10, shop: int = 7, sequence: int = 1) -> Order:
+        return Order(hour, amount, category, factor, shop, sequence)
+
+    def plain(self, amount: int = 100, hour: int = 100, shop: int = 7, sequence: int = 1) -> Order:
+        """An order for REDEEM, LOAD or PAY."""
+        return Order(hour, amount, 0, 0, shop, sequence)
+
+    def order_mac(self, kind: int, key_ref: int, order: bytes) -> bytes:
+        info = self.info
+        return self.keys[KeyRef(key_ref)].mac8(messages.order(self.head, info.counter, info.nonce, kind, key_ref, order))
+
+    def transact_command(self, kind: int, order: Order, key_ref: int = KeyRef.TILL) -> Command:
+        raw = order.encode()
+        return Command(CLA_JOREN, Ins.TRANSACT, kind, key_ref, raw + self.order_mac(kind, key_ref, raw), 32)
+
+    def transact(self, kind: int, order: Order, key_ref: int = KeyRef.TILL) -> Response:
+        """TRANSACT, rightly authorized for the card as last selected."""
+        response = self.chip.process(self.transact_command(kind, order, key_ref))
+        self.select_quietly(response)
+        return response
+
+    def select_quietly(self, response: Response) -> None:
+        """After a success the counter is one higher; the nonce stays."""
+        if response.ok:
+            self.info = CustomerInfo.decode(self.info.encode()[:14] + (self.info.counter + 1).to_bytes(2) + self.info.encode()[16:])
+
+    def buy(self, amount: int = 1000, **order: int) -> Answer:
+        return Answer.of(self.transact(Kind.PURCHASE, self.order(amount, **order)))
+
+    def load(self, amount: int, **order: int) -> Answer:
+        return Answer.of(self.transact(Kind.LOAD, self.plain(amount, **order), KeyRef.LOAD))
+
+    def get_state(self) -> Response:
+        return self.send(CLA_JOREN, Ins.GET_STATE, 0, 0, ne=40)
+
+    def prove(self, asked: int, shop: int, sequence: int, challenge: bytes, key_ref: int = KeyRef.TILL) -> Response:
+        data = asked.to_bytes(2) + shop.to_bytes(4) + sequence.to_bytes(4) + challenge
+        response = self.send(CLA_JOREN, Ins.PROVE, 0, key_ref, data, 63)
+        if response.ok:
+            self.info = CustomerInfo.decode(self.info.encode()[:16] + response.data[3:11] + self.info.encode()[24:])
+        return response
+
+    def verify(self, digits: bytes) -> Response:
+        return self.send(CLA_ISO, Ins.VERIFY, 0, 0x81, pin_block(digits))
+
+    def commit_command(self, kind: int, order: Order, points: int, state: bytes, mac: bytes) -> Command:
+        return Command(CLA_JOREN, Ins.COMMIT, kind, KeyRef.SHOP, order.encode() + points.to_bytes(2) + state + mac, 32)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What COMPUTE answers."""
+
+    slot: int
+    order: Order
+    points: int
+    state: bytes
+    mac: bytes
+
+
+@dataclass
+class Shop:
+    """A shop card and its keys."""
+
+    shop: int = 7
+    terminal: int = 1
+    points_left: int = 1_000_000
+    money_left: int = 1_000_000
+    limits: Limits = LIMITS
+    rules: RankRules = DEFAULT_RULES
+    leave_out: frozenset[int] = frozenset()
+    masters: dict[str, Key] = field(default_factory=lambda: dict(MASTERS))
+    seed: bytes = b"shop"
+    issue: bool = True
+
+    def __post_init__(self) -> None:
+        self.aid = aid(AID_SHOP, PROGRAMME)
+        self.identity = bytes(3) + bytes((self.terminal,)) + self.shop.to_bytes(4)
+        self.head = messages.head(PROGRAMME, self.identity)
+        self.admin = self.masters["shop-admin"].derive(b"shop-admin", self.head)
+        self.chip = Chip(self.seed + self.identity)
+        self.chip.install(ShopCard, self.aid)
+        self.chip.power_on()
+        self.select()
+        if self.issue:
+            for number, block in enumerate(blocks := self.blocks()):
+                last = 0x88 if number == len(blocks) - 1 else 0x08
+                response = self.send(CLA_JOREN, Ins.STORE_DATA, last, number, block)
+                assert response.ok, response.status
+
+    def blocks(self) -> list[bytes]:
+        """The blocks of STORE DATA that issue this card."""
+        dgis = {
+            0x0201: PROGRAMME.to_bytes(2) + self.shop.to_bytes(4) + bytes((self.terminal,)),
+            0x0102: self.rules.encode(),
+            0x0103: self.limits.encode(),
+            0x0202: self.points_left.to_bytes(4) + self.money_left.to_bytes(4),
+            0x8012: b"\x01" + self.masters["shop"].reveal(),
+            0x8014: b"\x01" + self.masters["load"].reveal(),
+            0x8005: b"\x01" + self.admin.reveal(),
+        }
+        kept = [build_dgi(tag, value) for tag, value in dgis.items() if tag not in self.leave_out]
+        return [b"".join(kept[:4]), b"".join(kept[4:])]
+
+    def send(self, cla: int, ins: int, p1: int, p2: int, data: bytes = b"", ne: int | None = None) -> Response:
+        return self.chip.process(Command(cla, ins, p1, p2, data, ne))
+
+    def select(self) -> ShopInfo:
+        return ShopInfo.decode(self.send(CLA_ISO, Ins.SELECT, 0x04, 0x0C, self.aid, 23).data)
+
+    def totals(self) -> Totals:
+        return Totals.decode(self.send(CLA_ISO, Ins.GET_DATA, 1, 2, ne=44).data)
+
+    def compute_command(self, customer: Customer, order: Order, kind: int = Kind.PURCHASE, state: bytes | None = None) -> Command:
+        """COMPUTE for the customer card as it stands; `state` is state 32 | MAC 8."""
+        info = customer.info
+        state = customer.get_state().data if state is None else state
+        data = info.card_id + info.counter.to_bytes(2) + info.nonce + bytes((info.rules_version,)) + state + order.encode()[:8]
+        return Command(CLA_JOREN, Ins.COMPUTE, kind, 0, data, 47)
+
+    def compute(self, customer: Customer, order: Order, kind: int = Kind.PURCHASE) -> Computed:
+        return self.computed(self.chip.process(self.compute_command(customer, order, kind)), order)
+
+    def computed(self, response: Response, order: Order) -> Computed:
+        assert response.ok, response.status
+        data = response.data
+        full = Order(order.hour, order.amount, order.category, order.factor_tenths, self.shop, int.from_bytes(data[1:5]))
+        return Computed(data[0], full, int.from_bytes(data[5:7]), data[7:39], data[39:])
+
+    def authorize(self, customer: Customer, kind: int, order: Order) -> Response:
+        info = customer.info
+        data = info.card_id + info.counter.to_bytes(2) + info.nonce + order.encode()[:8]
+        return self.send(CLA_JOREN, Ins.AUTHORIZE, kind, 0, data, 13)
+
+    def ratify(self, slot: int, answer: Answer) -> Response:
+        return self.send(CLA_JOREN, Ins.RATIFY, Ending.COMMITTED, slot, answer.raw_outcome + answer.proof)
+
+    def challenge(self) -> bytes:
+        response = self.send(CLA_ISO, Ins.GET_CHALLENGE, 0, 0, ne=8)
+        assert response.ok
+        return response.data
+
+    def deny(self, slot: int, absence: bytes) -> Response:
+        """RATIFY NOT COMMITTED with what PROVE answered after its first byte."""
+        return self.send(CLA_JOREN, Ins.RATIFY, Ending.NOT_COMMITTED, slot, absence)
+
+    def purchase(self, customer: Customer, amount: int = 1000, kind: int = Kind.PURCHASE, **order: int) -> Answer:
+        """A whole two-card purchase."""
+        computed = self.compute(customer, customer.order(amount, **order), kind)
+        response = customer.chip.process(customer.commit_command(kind, computed.order, computed.points, computed.state, computed.mac))
+        answer = Answer.of(response)
+        customer.select_quietly(response)
+        assert self.ratify(computed.slot, answer).ok
+        return answer
+
+    def transact(self, customer: Customer, kind: int, order: Order) -> Answer:
+        """A whole dialog by AUTHORIZE, TRANSACT and RATIFY."""
+        response = self.authorize(customer, kind, order)
+        assert response.ok, response.status
+        key_ref = KeyRef.LOAD if kind in (Kind.LOAD, Kind.VOID_LOAD) else KeyRef.SHOP
+        full = Order(order.hour, order.amount, order.category, order.factor_tenths, self.shop, int.from_bytes(response.data[1:5]))
+        command = Command(CLA_JOREN, Ins.TRANSACT, kind, key_ref, full.encode() + response.data[5:], 32)
+        transacted = customer.chip.process(command)
+        answer = Answer.of(transacted)
+        customer.select_quietly(transacted)
+        assert self.ratify(response.data[0], answer).ok
+        return answer
