@@ -1,6 +1,7 @@
 """BER-TLV, strict (ISO/IEC 7816-4:2013, 5.2.2), and the DGI format of personalization (EMV CPS 1.1; GlobalPlatform 2.3.1, 11.11.2).
 
-Strict: definite and minimal lengths, minimal tags, nothing truncated, nothing after the end; so bytes and values correspond one to one.
+Strict: definite and minimal lengths, nothing truncated, nothing after the end; so bytes and values correspond one to one. A tag number below 31 in two bytes
+is taken, as EMV has many (9F02, BF0C).
 """
 
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def _parse_tag(data: bytes, offset: int) -> tuple[int, int]:
             raise MalformedTlv(f"offset {offset}: tag cut short")
         byte = data[offset + size - 1]
         tag = tag << 8 | byte
-        if size == 2 and (byte == 0x80 or byte < 0x1F):
+        if size == 2 and byte == 0x80:
             raise MalformedTlv(f"offset {offset}: tag not minimal")
         if not byte & 0x80:
             return tag, offset + size

@@ -1,0 +1,132 @@
+"""Dialogs are generators: they yield what to send to which card, and are sent the answer.
+
+How it works. A dialog knows no reader. Whoever drives it carries each Ask to the card in that slot and feeds back the Response; `run` and `run_async`
+do so until the dialog ends, `start` and `feed` one step at a time (a relay over HTTP, say), `replay` from a transcript. Where the link breaks, LinkLost
+is fed in place of a response and raised inside the dialog, at its yield, so it can note what is known before it ends.
+"""
+
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, TypeAlias, TypeVar
+
+from joren.apdu import Command, Ins, LinkLost, Response, Transmit
+
+from .errors import CardFault, CardRefused, HostError
+
+__all__ = ["Ask", "AsyncTransmit", "Dialog", "Done", "Slot", "answered", "ask", "feed", "replay", "run", "run_async", "start"]
+
+T = TypeVar("T")
+AsyncTransmit = Callable[[Command], Awaitable[Response]]
+
+
+class Slot(Enum):
+    """Where a card is; the value is how errors call it."""
+
+    CUSTOMER = "customer card"
+    SHOP = "shop card"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A command for the card in a slot."""
+
+    slot: Slot
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """The end of a dialog, and its result."""
+
+    value: T
+
+
+Dialog: TypeAlias = Generator[Ask, Response, T]
+
+
+def start(dialog: Dialog[T]) -> Ask | Done[T]:
+    """Moves a fresh dialog to its first Ask, or its end."""
+    try:
+        return next(dialog)
+    except StopIteration as end:
+        return Done(end.value)
+
+
+def feed(dialog: Dialog[T], answer: Response | LinkLost) -> Ask | Done[T]:
+    """Gives the dialog the answer to its last Ask; moves it to the next one, or its end."""
+    try:
+        return dialog.send(answer) if isinstance(answer, Response) else dialog.throw(answer)
+    except StopIteration as end:
+        return Done(end.value)
+
+
+def run(dialog: Dialog[T], links: Mapping[Slot, Transmit]) -> T:
+    """Drives a dialog to its end. Raises what the dialog raises, and HostError for a slot without a link."""
+    try:
+        step = start(dialog)
+        while not isinstance(step, Done):
+            transmit = _link(links, step)
+            answer: Response | LinkLost
+            try:
+                answer = transmit(step.command)
+            except LinkLost as lost:
+                answer = lost
+            step = feed(dialog, answer)
+        return step.value
+    finally:
+        dialog.close()
+
+
+async def run_async(dialog: Dialog[T], links: Mapping[Slot, AsyncTransmit]) -> T:
+    """As `run`, over links that are awaited."""
+    try:
+        step = start(dialog)
+        while not isinstance(step, Done):
+            transmit = _link(links, step)
+            answer: Response | LinkLost
+            try:
+                answer = await transmit(step.command)
+            except LinkLost as lost:
+                answer = lost
+            step = feed(dialog, answer)
+        return step.value
+    finally:
+        dialog.close()
+
+
+def replay(dialog: Dialog[T], transcript: Iterable[Response | LinkLost]) -> Ask | Done[T]:
+    """Brings a fresh dialog to where recorded answers lead. Raises HostError if they go on after its end."""
+    step = start(dialog)
+    for number, answer in enumerate(transcript, 1):
+        if isinstance(step, Done):
+            raise HostError(f"transcript: the dialog ended after {number - 1} answers, more came")
+        step = feed(dialog, answer)
+    return step
+
+
+Link = TypeVar("Link")
+
+
+def _link(links: Mapping[Slot, Link], step: Ask) -> Link:
+    link = links.get(step.slot)
+    if link is None:
+        raise HostError(f"no link to the {step.slot.value}: give one for {step.slot}")
+    return link
+
+
+def ask(slot: Slot, command: Command, *lengths: int) -> Dialog[bytes]:
+    """One command and its data, where the answer is 9000 with one of the lengths. Raises CardRefused, CardFault."""
+    response = yield Ask(slot, command)
+    if not response.ok:
+        raise CardRefused(slot.value, Ins(command.ins).name, response.sw)
+    if len(response.data) not in lengths:
+        expected = " or ".join(str(length) for length in lengths)
+        raise CardFault(slot.value, Ins(command.ins).name, f"{expected} bytes", str(len(response.data)))
+    return response.data
+
+
+def answered(value: T) -> Dialog[T]:
+    """A dialog that asks no card."""
+    yield from ()
+    return value

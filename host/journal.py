@@ -1,0 +1,194 @@
+"""The till's journal: one row for every transaction that was authorized, durable before the command that may commit it (REQ-FLW-3).
+
+How it works. A SQLite file, opened by one till at a time. A row is keyed by its sequence number, and rows are never removed, so the next number follows
+from the file itself: once a row is there its number is used up, whatever is lost (REQ-FLW-4). A journal belongs to one acceptor, and a till that loses its journal
+needs a new terminal number. No key and no PIN ever comes here.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from os import PathLike, fspath
+from typing import Self
+
+from joren.apdu import Kind
+from joren.apdu.transaction import Order, Outcome, Transaction
+
+from .errors import HostError, JournalError
+from .fate import CLOSED, Fate
+
+__all__ = ["SCHEMA_VERSION", "Journal", "Row"]
+
+APPLICATION_ID = 0x4A4F524E  # "JORN"
+SCHEMA_VERSION = 1
+COUNT_MAX = 0xFFFFFF
+
+SCHEMA = f"""
+BEGIN;
+CREATE TABLE owner (name TEXT NOT NULL);
+CREATE TABLE sale (
+    sequence INTEGER PRIMARY KEY, reference TEXT, fate TEXT NOT NULL, kind INTEGER NOT NULL, key_ref INTEGER NOT NULL,
+    card_id BLOB NOT NULL, counter INTEGER NOT NULL, hour INTEGER NOT NULL, amount INTEGER NOT NULL, category INTEGER NOT NULL,
+    factor_tenths INTEGER NOT NULL, shop INTEGER NOT NULL, slot INTEGER, voids TEXT, outcome BLOB, receipt BLOB, proof BLOB
+);
+CREATE UNIQUE INDEX sale_reference ON sale (reference) WHERE fate <> 'not_committed';
+CREATE INDEX sale_open ON sale (card_id) WHERE fate IN ('pending', 'proven', 'unknown');
+CREATE INDEX sale_voids ON sale (voids) WHERE voids IS NOT NULL;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
+"""
+COLUMNS = (
+    "reference, fate, kind, key_ref, card_id, counter, hour, amount, category, factor_tenths, shop, sequence, slot, voids, outcome, receipt, proof"
+)
+SELECT = f"SELECT {COLUMNS} FROM sale"  # noqa: S608 - the columns above, nothing from outside
+INSERT = f"INSERT INTO sale ({COLUMNS}) VALUES (?{', ?' * COLUMNS.count(',')})"  # noqa: S608
+UPDATE = "UPDATE sale SET fate = ?, slot = ?, outcome = ?, receipt = ?, proof = ? WHERE sequence = ? AND fate NOT IN ('committed', 'not_committed')"
+OPEN = "fate IN ('pending', 'proven', 'unknown')"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One authorized transaction. `slot`: its entry on the shop card, None with software keys and once the entry is gone; `reference`: None where the
+    till found the entry on its shop card and knows no sale for it; `outcome`, `receipt`, `proof` (8 bytes each MAC): None until the card gave them."""
+
+    reference: str | None
+    fate: Fate
+    kind: Kind
+    key_ref: int
+    card_id: bytes
+    counter: int
+    order: Order
+    slot: int | None = None
+    voids: str | None = None
+    outcome: Outcome | None = None
+    receipt: bytes | None = None
+    proof: bytes | None = None
+
+    def record(self, outcome: bytes) -> bytes:
+        """The 36 bytes that the card logs for this transaction with an outcome of 16 bytes."""
+        return Transaction(self.kind, self.key_ref, self.counter, self.order.encode(), outcome).encode()
+
+    def ended(self, fate: Fate) -> Self:
+        """The row with another fate."""
+        return replace(self, fate=fate)
+
+
+class Journal:
+    """The rows of one acceptor, in a file, or in memory for ":memory:"."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        """Opens a journal, or makes it. Raises JournalError for a file that is damaged, newer, in use, or no journal."""
+        self.path = fspath(path)
+        try:
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=0)
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
+        try:
+            self._open()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise self._fault(error) from error
+        except JournalError:
+            self._db.close()
+            raise
+
+    def _fault(self, problem: object) -> JournalError:
+        return JournalError(f"journal {self.path}: {problem}; nothing can be transacted before it can be read and written")
+
+    def _open(self) -> None:
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        (application,), (version,) = (self._db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if not (application or version or tables):
+            self._db.executescript(SCHEMA)
+        elif application != APPLICATION_ID:
+            raise self._fault("another program's file")
+        elif version != SCHEMA_VERSION:
+            raise self._fault(f"schema version {SCHEMA_VERSION} expected, {version} came: a newer joren wrote it")
+        (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise self._fault(f"damaged ({verdict})")
+        self._owner: str | None = next((name for (name,) in self._db.execute("SELECT name FROM owner")), None)
+        self._last: int | None = self._db.execute("SELECT max(sequence) FROM sale").fetchone()[0]
+
+    def close(self) -> None:
+        """Closes the file; what was written is there."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def bind(self, owner: str) -> None:
+        """Makes an empty journal that of one acceptor. Raises HostError for a journal of another one."""
+        if self._owner is None:
+            self._execute("INSERT INTO owner VALUES (?)", (owner,))
+            self._owner = owner
+        if self._owner != owner:
+            raise HostError(f"journal {self.path} is that of {self._owner}, not of {owner}: give each acceptor its own")
+
+    def next_sequence(self, terminal: int) -> int:
+        """The sequence number after the last one; terminal u8 and a count from 0. Raises HostError when the count is at its end (FFFFFF)."""
+        sequence = terminal << 24 if self._last is None else self._last + 1
+        if sequence & COUNT_MAX == COUNT_MAX:
+            raise HostError(f"terminal {terminal}: all sequence numbers are used; give the till a new terminal number and a new journal")
+        return sequence
+
+    def add(self, row: Row) -> None:
+        """Writes a new row; when this returns it is durable. Raises JournalError for a sequence or a live reference that is there already."""
+        order = row.order
+        head = (row.reference, row.fate.value, row.kind, row.key_ref, row.card_id, row.counter)
+        asked = (order.hour, order.amount, order.category, order.factor_tenths, order.shop, order.sequence)
+        self._execute(INSERT, (*head, *asked, row.slot, row.voids, *_answer(row)))
+        self._last = order.sequence if self._last is None else max(self._last, order.sequence)
+
+    def save(self, row: Row) -> None:
+        """Writes fate, slot and answer of a row; durable when this returns. Raises JournalError for a row that is closed."""
+        if self._execute(UPDATE, (row.fate.value, row.slot, *_answer(row), row.order.sequence)).rowcount != 1:
+            raise self._fault(f"sequence {row.order.sequence:08X} is closed, or not there")
+
+    def find(self, reference: str) -> Row | None:
+        """The live row of a sale: the one that is not NOT_COMMITTED, if there is one."""
+        return self._first("reference = ? AND fate <> 'not_committed'", reference)
+
+    def at(self, sequence: int) -> Row | None:
+        """The row of a sequence number."""
+        return self._first("sequence = ?", sequence)
+
+    def pending_of(self, card_id: bytes) -> list[Row]:
+        """The rows that a card has to settle, oldest first (REQ-STL-2)."""
+        return list(self._rows(f"{OPEN} AND card_id = ? AND fate = 'pending' ORDER BY sequence", card_id))
+
+    def entries(self) -> list[Row]:
+        """The rows that still have an entry on the shop card, oldest first."""
+        return list(self._rows(f"{OPEN} AND slot IS NOT NULL ORDER BY sequence"))
+
+    def unsettled(self) -> list[Row]:
+        """The rows that are not closed, oldest first: what cards have to settle, and what is left to the issuer."""
+        return list(self._rows(f"{OPEN} ORDER BY sequence"))
+
+    def void_of(self, reference: str) -> Row | None:
+        """The live row that takes a sale back."""
+        return self._first("voids = ? AND fate <> 'not_committed'", reference)
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, oldest first."""
+        return self._rows("TRUE ORDER BY sequence")
+
+    def _first(self, where: str, *values: object) -> Row | None:
+        return next(self._rows(where, *values), None)
+
+    def _rows(self, where: str, *values: object) -> Iterator[Row]:
+        for columns in self._execute(f"{SELECT} WHERE {where}", values):
+            yield _row(columns)
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        try:
+            return self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
