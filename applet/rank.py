@@ -89,7 +89,11 @@ def aged(state: State, rules: RankRules, hour: int) -> Values:
     """The values at an hour, nothing written; at last_hour and before, and before the first purchase, as they are (REQ-RANK-17)."""
     if state.visits == 0 or hour <= state.last_hour:
         return state.values
-    return _age(state.values, rules.slots, state.last_hour, hour)
+    first, second, third, fourth = [
+        _halved(value, (hour * slot.rate >> 16) - (state.last_hour * slot.rate >> 16))
+        for value, slot in zip(state.values, rules.slots, strict=True)
+    ]
+    return first, second, third, fourth
 
 
 def score_at(state: State, rules: RankRules, hour: int) -> int:
@@ -103,15 +107,6 @@ def rank_at(state: State, rules: RankRules, hour: int) -> int:
         return state.rank
     hour = max(hour, state.last_hour)
     return _settle(state, rules, aged(state, rules, hour), hour)[0]
-
-
-def _age(values: Values, slots: Slots, last_hour: int, hour: int) -> Values:
-    if hour == last_hour:
-        return values
-    first, second, third, fourth = [
-        _halved(value, (hour * slot.rate >> 16) - (last_hour * slot.rate >> 16)) for value, slot in zip(values, slots, strict=True)
-    ]
-    return first, second, third, fourth
 
 
 def _halved(value: int, steps: int) -> int:

@@ -5,7 +5,7 @@ do so until the dialog ends, `start` and `feed` one step at a time (a relay over
 is fed in place of a response and raised inside the dialog, at its yield, so it can note what is known before it ends.
 """
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeAlias, TypeVar
@@ -14,7 +14,7 @@ from joren.apdu import Command, Ins, LinkLost, Response, Transmit
 
 from .errors import CardFault, CardRefused, HostError
 
-__all__ = ["Ask", "AsyncTransmit", "Dialog", "Done", "Slot", "answered", "ask", "feed", "replay", "run", "run_async", "start"]
+__all__ = ["Ask", "AsyncTransmit", "Dialog", "Done", "Slot", "answered", "ask", "data_of", "feed", "replay", "run", "run_async", "start"]
 
 T = TypeVar("T")
 AsyncTransmit = Callable[[Command], Awaitable[Response]]
@@ -115,15 +115,19 @@ def _link(links: Mapping[Slot, Link], step: Ask) -> Link:
     return link
 
 
-def ask(slot: Slot, command: Command, *lengths: int) -> Dialog[bytes]:
-    """One command and its data, where the answer is 9000 with one of the lengths. Raises CardRefused, CardFault."""
-    response = yield Ask(slot, command)
+def data_of(slot: Slot, command: Command, response: Response, lengths: Collection[int]) -> bytes:
+    """The data of an answer that is 9000 with one of the lengths. Raises CardRefused, CardFault."""
     if not response.ok:
         raise CardRefused(slot.value, Ins(command.ins).name, response.sw)
     if len(response.data) not in lengths:
         expected = " or ".join(str(length) for length in lengths)
         raise CardFault(slot.value, Ins(command.ins).name, f"{expected} bytes", str(len(response.data)))
     return response.data
+
+
+def ask(slot: Slot, command: Command, *lengths: int) -> Dialog[bytes]:
+    """One command and the data of its answer, as data_of."""
+    return data_of(slot, command, (yield Ask(slot, command)), lengths)
 
 
 def answered(value: T) -> Dialog[T]:

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-__all__ = ["CLOSED", "Fate"]
+__all__ = ["Fate"]
 
 
 class Fate(Enum):
@@ -18,6 +18,3 @@ class Fate(Enum):
     """It never happened and never can."""
     UNKNOWN = "unknown"
     """The card can not tell any more, or nobody here can check what it told: for the issuer to settle from receipts."""
-
-
-CLOSED = frozenset({Fate.COMMITTED, Fate.NOT_COMMITTED})

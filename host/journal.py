@@ -9,19 +9,22 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
-from typing import Self
+from struct import Struct
+from typing import Any, Self
 
 from joren.apdu import Kind
-from joren.apdu.transaction import Order, Outcome, Transaction
+from joren.apdu.transaction import Order, Outcome
 
 from .errors import HostError, JournalError
-from .fate import CLOSED, Fate
+from .fate import Fate
+from .wire import Answer
 
 __all__ = ["SCHEMA_VERSION", "Journal", "Row"]
 
 APPLICATION_ID = 0x4A4F524E  # "JORN"
 SCHEMA_VERSION = 1
 COUNT_MAX = 0xFFFFFF
+HEAD = Struct(">BBH")
 
 SCHEMA = f"""
 BEGIN;
@@ -65,13 +68,38 @@ class Row:
     receipt: bytes | None = None
     proof: bytes | None = None
 
-    def record(self, outcome: bytes) -> bytes:
-        """The 36 bytes that the card logs for this transaction with an outcome of 16 bytes."""
-        return Transaction(self.kind, self.key_ref, self.counter, self.order.encode(), outcome).encode()
+    @property
+    def head(self) -> bytes:
+        """The first 20 bytes of the card's record of this transaction: all that the acceptor asked."""
+        return HEAD.pack(self.kind, self.key_ref, self.counter) + self.order.encode()
 
     def ended(self, fate: Fate) -> Self:
         """The row with another fate."""
         return replace(self, fate=fate)
+
+    def proven(self, answer: Answer) -> Self:
+        """The row with the card's answer."""
+        return replace(self, fate=Fate.PROVEN, outcome=Outcome.decode(answer.outcome), receipt=answer.receipt, proof=answer.proof)
+
+    def doubted(self) -> Self:
+        """The row without the card's answer, which was no proof."""
+        return replace(self, fate=Fate.PENDING, outcome=None, receipt=None, proof=None)
+
+    def answer(self) -> Answer:
+        """The card's answer. Raises ValueError where there is none."""
+        if self.outcome is None or self.receipt is None or self.proof is None:
+            raise ValueError(f"sequence {self.order.sequence:08X}: the card has not answered")
+        return Answer(self.outcome.encode(), self.receipt, self.proof)
+
+
+def _answer(row: Row) -> tuple[bytes | None, bytes | None, bytes | None]:
+    return (None if row.outcome is None else row.outcome.encode()), row.receipt, row.proof
+
+
+def _row(columns: tuple[Any, ...]) -> Row:
+    reference, fate, kind, key_ref, card_id, counter, *order, slot, voids, outcome, receipt, proof = columns
+    decoded = None if outcome is None else Outcome.decode(outcome)
+    return Row(reference, Fate(fate), Kind(kind), key_ref, card_id, counter, Order(*order), slot, voids, decoded, receipt, proof)
 
 
 class Journal:

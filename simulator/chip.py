@@ -6,9 +6,10 @@ cells, so a snapshot of the memory is a snapshot of the card.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from hashlib import sha256
+from types import TracebackType
 from typing import Self
 
 from joren.apdu import CLA_ISO, SW, Command, Ins, Key, MalformedCommand, Response
@@ -106,14 +107,33 @@ class StoredKey:
         return self._key
 
 
+class Transaction(AbstractContextManager[None]):
+    """A transaction on the chip's memory, committed at the end of a `with`, rolled back by an exception."""
+
+    __slots__ = ("_memory",)
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def __enter__(self) -> None:
+        self._memory.begin()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self._memory.commit()
+        else:
+            self._memory.abort()
+
+
 class Seat:
     """The chip as one instance sees it (joren.applet.platform.Platform)."""
 
-    __slots__ = ("_chip", "_prefix", "keys", "ram")
+    __slots__ = ("_chip", "_prefix", "_transaction", "keys", "ram")
 
     def __init__(self, chip: "Chip", aid: bytes) -> None:
         self._chip = chip
         self._prefix = aid.hex().upper() + "/"
+        self._transaction = Transaction(chip.memory)
         self.ram: list[Transient] = []
         self.keys: list[StoredKey] = []
 
@@ -131,16 +151,8 @@ class Seat:
         self.keys.append(key)
         return key
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        memory = self._chip.memory
-        memory.begin()
-        try:
-            yield
-            memory.commit()
-        except BaseException:
-            memory.abort()
-            raise
+    def transaction(self) -> AbstractContextManager[None]:
+        return self._transaction
 
     def random(self, length: int) -> bytes:
         return self._chip.random(length)
@@ -197,7 +209,10 @@ class Chip:
                 return self._select(command)
             if self._selected is None:
                 return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
-            return self.applets[self._selected].process(command)
+            response = self.applets[self._selected].process(command)
+            if self.memory.in_transaction:
+                raise RuntimeError("the applet left a transaction open")
+            return response
         except Exception as error:
             if self.memory.in_transaction:
                 self.memory.abort()

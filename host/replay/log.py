@@ -87,9 +87,9 @@ def read_log(path: Path | str, skip_bad: bool = False, minor_digits: int = 2) ->
 def parse_log(data: bytes, skip_bad: bool = False, minor_digits: int = 2) -> Log:
     """The log in a file's bytes.
 
-    An amount has at most minor_digits (0..9) decimals, and is returned in the minor unit: 12.5 with 2 digits is 1250. A row earlier than the
-    last good one before it is bad. Raises BadLog if a row is bad, unless skip_bad; always if there is no row at all, if a column is missing,
-    or if the file is not UTF-8 text.
+    An amount has at most minor_digits (0..9) decimals, and is returned in the minor unit: 12.5 with 2 digits is 1250. A row that is
+    earlier than the last good one before it is bad. Raises BadLog if a row is bad, unless skip_bad; and always if there is no row at
+    all, if a column is missing, or if the file is UTF-16.
     """
     if minor_digits not in range(10):
         raise ValueError(f"minor_digits: 0..9 expected, {minor_digits} came")
@@ -108,8 +108,7 @@ def parse_log(data: bytes, skip_bad: bool = False, minor_digits: int = 2) -> Log
         else:
             rows.append(row)
     if not rows and not bad:
-        bad.append(BadRow(1, "", "purchases after the column names", "the end of the file"))
-        raise BadLog(tuple(bad))
+        raise BadLog((BadRow(1, "", "purchases after the column names", "the end of the file"),))
     if bad and not skip_bad:
         raise BadLog(tuple(bad))
     return Log(tuple(rows), tuple(bad))

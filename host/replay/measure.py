@@ -1,7 +1,7 @@
 """How well a score foretells what cards spend, or whether they come back, in the period after it was read.
 
-Cards with the same score have no order among themselves: every measure is the mean over all their orders, computed exactly, so that it does not
-depend on chance or on the order of the input.
+Cards with the same score have no order among themselves. Every measure is the mean over all orders they could have, computed exactly,
+so that it depends neither on chance nor on the order of the input.
 """
 
 from collections.abc import Sequence
@@ -11,31 +11,31 @@ __all__ = ["auc", "gain_curve", "gini"]
 
 
 def gini(scores: Sequence[float], spending: Sequence[float]) -> float:
-    """The area between gain curve and diagonal, by that of the perfect order: 1 perfect, 0 no better than chance, -1 the reverse of perfect.
+    """The area between gain curve and diagonal, divided by that of the perfect order: 1 is perfect, 0 is chance, -1 the worst.
 
-    scores and spending (none negative) are of the same cards in the same order. Raises ValueError where their lengths differ, and where all
-    cards spend the same (or nothing, or there are none), as no order is better than another then.
+    scores and spending (none negative) are of the same cards in the same order. Raises ValueError where their lengths differ, and where
+    all cards spend the same (or nothing, or there are none), as no order is better than another then.
     """
-    perfect = _area(_gains(spending, spending))
+    achieved, perfect = _area(_gains(scores, spending)), _area(_gains(spending, spending))
     if perfect == 0:
         raise ValueError("spending: cards that differ expected, all the same came")
-    return _area(_gains(scores, spending)) / perfect
+    return achieved / perfect
 
 
 def auc(scores: Sequence[float], bought_again: Sequence[bool]) -> float:
-    """The chance that a card that bought again has a higher score than one that did not, ties counted half (Mann-Whitney): 1 perfect, 0.5 chance.
+    """The chance that a card that bought again has a higher score than one that did not, ties counted half (Mann-Whitney).
 
-    Raises ValueError where the lengths differ, and where all cards bought again or none did.
+    1 is perfect, 0.5 is chance. Raises ValueError where the lengths differ, and where all cards bought again or none did.
     """
-    buyers, others, pairs_won = 0, 0, 0.0
-    for group_others, group_buyers in _groups(scores, bought_again):
-        stayed = int(group_buyers)
-        left = group_others - stayed
-        pairs_won += left * (buyers + stayed / 2)
-        buyers, others = buyers + stayed, others + left
-    if buyers == 0 or others == 0:
-        raise ValueError(f"bought_again: cards that did and cards that did not expected, {buyers} and {others} came")
-    return pairs_won / (buyers * others)
+    returned, stayed_away, pairs_won = 0, 0, 0.0
+    for cards, bought in _groups(scores, bought_again):
+        winners = int(bought)
+        losers = cards - winners
+        pairs_won += losers * (returned + winners / 2)
+        returned, stayed_away = returned + winners, stayed_away + losers
+    if returned == 0 or stayed_away == 0:
+        raise ValueError(f"bought_again: some that did and some that did not expected, {returned} and {stayed_away} came")
+    return pairs_won / (returned * stayed_away)
 
 
 def gain_curve(scores: Sequence[float], spending: Sequence[float], points: int = 100) -> tuple[float, ...]:
@@ -63,7 +63,7 @@ def _groups(scores: Sequence[float], worth: Sequence[float]) -> list[tuple[int, 
 
 
 def _gains(scores: Sequence[float], worth: Sequence[float]) -> list[tuple[int, float]]:
-    """The corners of the gain curve: cards so far, worth so far. Between two, where scores are equal, the mean over all orders is a straight line."""
+    """The corners of the gain curve: cards so far, worth so far. Between two of them scores are equal: on the mean, a straight line."""
     corners: list[tuple[int, float]] = [(0, 0)]
     for cards, total in _groups(scores, worth):
         corners.append((corners[-1][0] + cards, corners[-1][1] + total))

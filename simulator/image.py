@@ -1,0 +1,151 @@
+"""Card image files: a chip as JSON that a person can read and compare, and that becomes the same chip again.
+
+How it works. Each region of the memory stands under its name, in hexadecimal. Keys and PINs do not: they are wrapped (RFC 5649, AES key wrap with
+padding) under a storage key that the owner of the images keeps elsewhere, or, on demand only, written in the clear. An image without either is for
+reading. A checksum over everything finds damage; nothing is made from a file before all of it has been checked.
+"""
+
+import json
+import os
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap_with_padding, aes_key_wrap_with_padding
+
+from joren.apdu import Key
+
+from .chip import ATR, Chip
+from .memory import Region, Secrecy
+from .roles import role_of
+
+__all__ = ["FORMAT", "VERSION", "BadImage", "image_of", "load_image", "save_image"]
+
+FORMAT = "joren-card-image"
+VERSION = 1
+Json = dict[str, Any]
+
+
+class BadImage(Exception):
+    """A file that is no image this program can use; says what was expected, what came and what to do."""
+
+
+def image_of(chip: Chip, storage: Key | None = None, *, with_secrets: bool = False) -> Json:
+    """The image of a chip. Secrets: wrapped under `storage`, or in the clear `with_secrets`, or left out."""
+    image: Json = {
+        "format": FORMAT,
+        "version": VERSION,
+        "atr": ATR.hex().upper(),
+        "random": {"seed": chip.seed.hex().upper(), "draws": chip.draws},
+        "instances": [_instance(chip, aid, storage, with_secrets) for aid in chip.applets],
+    }
+    return {**image, "checksum": _checksum(image)}
+
+
+def save_image(chip: Chip, path: Path, storage: Key | None = None, *, with_secrets: bool = False) -> None:
+    """Writes the image so that the file is the old one or the new one, never half; only its owner may read it. Raises OSError."""
+    text = json.dumps(image_of(chip, storage, with_secrets=with_secrets), indent=1) + "\n"
+    handle, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool = False) -> Chip:
+    """The chip of an image, powered off. Raises BadImage, OSError.
+
+    An image without secrets is refused unless `allow_redacted`: the chip can then be read, and its keys are zero.
+    """
+    image = _read(path)
+    try:
+        chip = Chip(bytes.fromhex(image["random"]["seed"]))
+        for instance in image["instances"]:
+            aid = bytes.fromhex(instance["aid"])
+            try:
+                _, applet_class = role_of(aid)
+            except KeyError:
+                raise BadImage(f"{path}: an AID of joren expected, {instance['aid']} came") from None
+            chip.install(applet_class, aid)
+        cells = bytearray(chip.snapshot())
+        for instance in image["instances"]:
+            values = _values(path, instance, storage, allow_redacted)
+            for name, region in _regions(chip, bytes.fromhex(instance["aid"])).items():
+                cells[region.address : region.address + region.size] = _sized(path, name, region, values)
+        chip.restore(bytes(cells))
+        chip.draws = int(image["random"]["draws"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadImage(f"{path}: damaged, {type(error).__name__} at {error}; take a copy of it from before") from None
+    return chip
+
+
+def _read(path: Path) -> Json:
+    try:
+        image = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BadImage(f"{path}: a card image in JSON expected, {error} came; take a copy of it from before") from None
+    if not isinstance(image, dict) or image.get("format") != FORMAT:
+        raise BadImage(f'{path}: "format": "{FORMAT}" expected; this is another kind of file')
+    if image.get("version") != VERSION:
+        raise BadImage(f"{path}: version {VERSION} expected, {image.get('version')} came; use the release of joren that wrote it")
+    checksum = image.pop("checksum", None)
+    if checksum != _checksum(image):
+        raise BadImage(f"{path}: the checksum fits not, the file was changed or damaged; take a copy of it from before")
+    return image
+
+
+def _checksum(image: Json) -> str:
+    return sha256(json.dumps(image, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _regions(chip: Chip, aid: bytes) -> dict[str, Region]:
+    prefix = aid.hex().upper() + "/"
+    return {name.removeprefix(prefix): region for name, region in chip.memory.regions.items() if name.startswith(prefix)}
+
+
+def _instance(chip: Chip, aid: bytes, storage: Key | None, with_secrets: bool) -> Json:
+    plain, secret = {}, {}
+    for name, region in _regions(chip, aid).items():
+        value = chip.memory.read(region.address, region.size)
+        if region.secrecy is Secrecy.PLAIN:
+            plain[name] = value.hex().upper()
+        elif with_secrets:
+            secret[name] = value.hex().upper()
+        elif storage is not None:
+            secret[name] = aes_key_wrap_with_padding(storage.reveal(), value).hex().upper()
+    instance: Json = {"aid": aid.hex().upper(), "role": role_of(aid)[0], "regions": plain}
+    if secret:
+        instance["secrets" if with_secrets else "sealed"] = secret
+    return instance
+
+
+def _values(path: Path, instance: Json, storage: Key | None, allow_redacted: bool) -> dict[str, bytes | None]:
+    values: dict[str, bytes | None] = {name: bytes.fromhex(value) for name, value in instance["regions"].items()}
+    values |= {name: bytes.fromhex(value) for name, value in instance.get("secrets", {}).items()}
+    sealed = {name: bytes.fromhex(value) for name, value in instance.get("sealed", {}).items()}
+    if sealed and storage is not None:
+        try:
+            values |= {name: aes_key_unwrap_with_padding(storage.reveal(), value) for name, value in sealed.items()}
+        except InvalidUnwrap:
+            raise BadImage(f"{path}: its secrets are under another storage key; give the one it was made with") from None
+    elif "secrets" not in instance:
+        if not allow_redacted:
+            raise BadImage(f"{path}: its secrets are {'sealed: give the storage key' if sealed else 'left out: it is for reading only'}")
+        values["redacted"] = None
+    return values
+
+
+def _sized(path: Path, name: str, region: Region, values: dict[str, bytes | None]) -> bytes:
+    value = values.get(name)
+    if value is None and region.secrecy is Secrecy.SECRET and "redacted" in values:
+        return bytes(region.size)
+    if value is None or len(value) != region.size:
+        came = "none" if value is None else str(len(value))
+        raise BadImage(f"{path}: {name}: {region.size} bytes expected, {came} came; it is of another release of joren")
+    return value

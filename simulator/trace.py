@@ -1,0 +1,156 @@
+"""Traces: every APDU as a line of JSON, to look at and to replay.
+
+The first line names format and version. MACs are shown; PINs, PUKs and what STORE DATA carries are not: their bytes stand as `**`, unless secrets were
+asked for when the trace was made.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from joren.apdu import Case, Command, Ins, MalformedCommand, MalformedResponse, Response
+
+from .reader import Reader
+
+__all__ = ["FORMAT", "VERSION", "BadTrace", "Difference", "Line", "TraceWriter", "mask", "read_trace", "replay"]
+
+FORMAT = "joren-trace"
+VERSION = 1
+SECRET_INS = frozenset({Ins.VERIFY, Ins.CHANGE_REFERENCE_DATA, Ins.RESET_RETRY_COUNTER, Ins.STORE_DATA})
+EVENTS = ("apdu", "insert", "remove", "reset")
+Decoder = Callable[[Command, Response | None], Mapping[str, Any]]
+
+
+class BadTrace(Exception):
+    """A file that is no trace this program can read; names the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: an event at a reader; for an APDU command and response in hexadecimal, response "" if none arrived."""
+
+    number: int
+    time_s: float | None
+    reader: str
+    event: str
+    command: str
+    response: str
+    decoded: Mapping[str, Any]
+
+    @property
+    def masked(self) -> bool:
+        """Whether its secrets were left out."""
+        return "*" in self.command
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where a replay went another way."""
+
+    line: Line
+    expected: str
+    came: str
+
+
+def mask(command: Command) -> str:
+    """A command in hexadecimal, with `**` for every byte of data that is a secret."""
+    raw = command.encode().hex().upper()
+    if command.ins not in SECRET_INS or not command.data:
+        return raw
+    start = 14 if command.case in (Case.CASE_3E, Case.CASE_4E) else 10
+    return raw[:start] + "**" * len(command.data) + raw[start + 2 * len(command.data) :]
+
+
+class TraceWriter:
+    """Writes what happens at readers. `clock` gives seconds, or is None for a trace that is the same each time."""
+
+    def __init__(
+        self, out: TextIO, clock: Callable[[], float] | None = None, decoder: Decoder | None = None, *, with_secrets: bool = False
+    ) -> None:
+        self._out = out
+        self._clock = clock
+        self._start = clock() if clock else 0.0
+        self._decoder = decoder
+        self._with_secrets = with_secrets
+        self._write({"format": FORMAT, "version": VERSION, "secrets": with_secrets})
+
+    def attach(self, reader: Reader) -> None:
+        """From now on all that happens at this reader is written."""
+        reader.observers.append(self.observe)
+
+    def observe(self, reader: str, event: str, command: Command | None, response: Response | None) -> None:
+        """One event, as a Reader tells it."""
+        line: dict[str, Any] = {"t": round(self._clock() - self._start, 6) if self._clock else None, "reader": reader, "event": event}
+        if command is not None:
+            line["command"] = command.encode().hex().upper() if self._with_secrets else mask(command)
+            line["response"] = "" if response is None else response.encode().hex().upper()
+            if self._decoder is not None:
+                line["decoded"] = self._decoder(command, response)
+        self._write(line)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def read_trace(lines: Iterable[str]) -> Iterator[Line]:
+    """The lines of a trace. Raises BadTrace naming the line."""
+    header_seen = False
+    for number, text in enumerate(lines, 1):
+        if not text.strip():
+            continue
+        try:
+            fields = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise BadTrace(f"line {number}: JSON expected, {error} came") from None
+        if not isinstance(fields, dict):
+            raise BadTrace(f"line {number}: an object expected")
+        if not header_seen:
+            _check_header(fields)
+            header_seen = True
+        else:
+            yield _line(number, fields)
+    if not header_seen:
+        raise BadTrace(f"line 1: the header of a {FORMAT} expected, an empty file came")
+
+
+def _check_header(fields: Mapping[str, Any]) -> None:
+    if fields.get("format") != FORMAT:
+        raise BadTrace(f'line 1: "format": "{FORMAT}" expected; this is another kind of file')
+    if fields.get("version") != VERSION:
+        raise BadTrace(f"line 1: version {VERSION} expected, {fields.get('version')} came; use the release of joren that wrote it")
+
+
+def _line(number: int, fields: Mapping[str, Any]) -> Line:
+    event, reader, time_s = fields.get("event"), fields.get("reader"), fields.get("t")
+    if event not in EVENTS or not isinstance(reader, str) or not isinstance(time_s, int | float | None):
+        raise BadTrace(f"line {number}: t, reader and event ({', '.join(EVENTS)}) expected")
+    command, response = fields.get("command", ""), fields.get("response", "")
+    try:
+        if event == "apdu":
+            Command.decode(bytes.fromhex(command.replace("*", "0")))
+            if response:
+                Response.decode(bytes.fromhex(response))
+    except (AttributeError, TypeError, ValueError, MalformedCommand, MalformedResponse) as error:
+        raise BadTrace(f"line {number}: command and response in hexadecimal expected, {error}") from None
+    return Line(number, time_s, reader, event, command, response, fields.get("decoded", {}))
+
+
+def replay(lines: Iterable[Line], readers: Mapping[str, Reader]) -> Iterator[Difference]:
+    """Does again at the readers, by name, what a trace says; gives where the answers differ.
+
+    Masked commands are not sent and are given as differences. Cards are put in before: `insert` and `reset` reset the card, `remove` takes its power.
+    Raises BadTrace for a reader that is not there.
+    """
+    for line in lines:
+        reader = readers.get(line.reader)
+        if reader is None:
+            raise BadTrace(f"line {line.number}: a reader named {line.reader} expected; give a card for it")
+        if line.event in ("insert", "reset"):
+            reader.reset()
+        elif line.event == "apdu" and line.masked:
+            yield Difference(line, line.response, "not sent: its secrets were left out of the trace")
+        elif line.event == "apdu":
+            came = reader.transmit(Command.decode(bytes.fromhex(line.command))).encode().hex().upper()
+            if line.response not in ("", came):
+                yield Difference(line, line.response, came)
