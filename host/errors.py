@@ -34,11 +34,13 @@ class CardFault(DialogError):
         self.command = command
         self.expected = expected
         self.came = came
-        super().__init__(f"{card} answered {command} wrongly: {expected} expected, {came} came; try again, then another reader or another card")
+        super().__init__(
+            f"{card} answered {command} wrongly: {expected} expected, {came} came; try again, then another reader or another card"
+        )
 
 
 class CardLost(DialogError):
-    """The link to a card broke. `fate` is what the journal knows of the sale: PENDING, PROVEN, or None where nothing was authorized."""
+    """The link to a card broke. `fate` is what the journal knows of the sale, None where nothing was authorized."""
 
     def __init__(self, card: str, reference: str | None, fate: Fate | None) -> None:
         self.card = card
@@ -52,6 +54,8 @@ NEXT = {
     None: "nothing was transacted; try again",
     Fate.PENDING: "whether the card committed is not known; neither grant nor refuse it, and ask for the same sale with the same card again",
     Fate.PROVEN: "the customer card has committed and may go; ask for the same sale again",
+    Fate.COMMITTED: "it is committed; ask for it again for its result",
+    Fate.UNKNOWN: "the issuer settles it by receipts",
 }
 
 

@@ -41,9 +41,7 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
-COLUMNS = (
-    "reference, fate, kind, key_ref, card_id, counter, hour, amount, category, factor_tenths, shop, sequence, slot, voids, outcome, receipt, proof"
-)
+COLUMNS = "reference, fate, kind, key_ref, card_id, counter, hour, amount, category, factor_tenths, shop, sequence, slot, voids, outcome, receipt, proof"
 SELECT = f"SELECT {COLUMNS} FROM sale"  # noqa: S608 - the columns above, nothing from outside
 INSERT = f"INSERT INTO sale ({COLUMNS}) VALUES (?{', ?' * COLUMNS.count(',')})"  # noqa: S608
 UPDATE = "UPDATE sale SET fate = ?, slot = ?, outcome = ?, receipt = ?, proof = ? WHERE sequence = ? AND fate NOT IN ('committed', 'not_committed')"

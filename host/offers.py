@@ -1,16 +1,16 @@
 """The services to offer for a rank, a score and a category (row C2): a table in a TOML file.
 
-    version = 1
-    languages = ["en", "ja"]        # every offer has a text in each
+version = 1
+languages = ["en", "ja"]        # every offer has a text in each
 
-    [[offer]]
-    id = "coffee"                   # unique
-    priority = 20                   # higher comes first
-    ranks = [2, 4]                  # from 2 to 4; 0 to 4 where it is left out
-    scores = [250, 65535]           # likewise
-    categories = [0, 3]             # these alone; any where it is left out
-    group = "drink"                 # at most one offer of a group is chosen: the one of highest priority
-    text = { en = "A free coffee", ja = "コーヒー1杯無料" }
+[[offer]]
+id = "coffee"                   # unique
+priority = 20                   # higher comes first
+ranks = [2, 4]                  # from 2 to 4; 0 to 4 where it is left out
+scores = [250, 65535]           # likewise
+categories = [0, 3]             # these alone; any where it is left out
+group = "drink"                 # at most one offer of a group is chosen: the one of highest priority
+text = { en = "A free coffee", ja = "コーヒー1杯無料" }
 """
 
 import tomllib
@@ -131,10 +131,12 @@ def _offer(number: int, item: Any, languages: list[str]) -> Offer:
     where = f"offer {name}"
     priority, group, categories, text = item["priority"], item.get("group"), item.get("categories"), item["text"]
     _expect(type(priority) is int, f"{where}: priority", "a whole number", priority)
-    _expect(group is None or isinstance(group, str) and group, f"{where}: group", "a name", group)
+    _expect(group is None or (isinstance(group, str) and group), f"{where}: group", "a name", group)
     if categories is not None:
         right = isinstance(categories, list) and categories and all(type(c) is int and 0 <= c <= CATEGORY_MAX for c in categories)
-        _expect(right and len(set(categories)) == len(categories), f"{where}: categories", f"different numbers in 0..{CATEGORY_MAX}", categories)
+        _expect(
+            right and len(set(categories)) == len(categories), f"{where}: categories", f"different numbers in 0..{CATEGORY_MAX}", categories
+        )
     _check_keys(f"{where}: text", text, frozenset(languages), set(languages))
     for language, words in text.items():
         _expect(isinstance(words, str) and words.strip(), f"{where}: text.{language}", "a text", words)

@@ -7,13 +7,11 @@ most once; asking for it again gives its result (REQ-STL-3).
 """
 
 from collections.abc import Container
-from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from joren.apdu import SW, VOID, Kind, LifeCycle, LinkLost, is_void
 from joren.apdu.cards import CustomerInfo
-from joren.apdu.transaction import Transaction
 
 from . import wire
 from .dialog import Ask, Dialog, Slot, ask, data_of
@@ -28,6 +26,7 @@ from .settle import settle, take
 
 __all__ = ["Till"]
 
+T = TypeVar("T")
 NEEDS_PURSE = (Kind.PAY_AND_EARN, Kind.LOAD, Kind.PAY)
 SELECTED = (SW.OK, SW.FILE_DEACTIVATED)
 
@@ -62,7 +61,15 @@ class Till:
         return self._guarded(self._open(), None)
 
     def purchase(
-        self, reference: str, hour: int, amount_minor: int, category: int = 0, factor_tenths: int = 10, *, pay: bool = False, pin: str | bytes | None = None
+        self,
+        reference: str,
+        hour: int,
+        amount_minor: int,
+        category: int = 0,
+        factor_tenths: int = 10,
+        *,
+        pay: bool = False,
+        pin: str | bytes | None = None,
     ) -> Dialog[Granted]:
         """A purchase (amount 0: a visit); with `pay` the amount is taken from the purse in the same transaction."""
         kind = Kind.PAY_AND_EARN if pay else Kind.PURCHASE
@@ -104,10 +111,184 @@ class Till:
         sale.check()
         return self._guarded(self._sold(sale, pin_block(pin)), sale.reference)
 
-    def _guarded[T](self, dialog: Dialog[T], reference: str | None) -> Dialog[T]:
+    def _guarded(self, dialog: Dialog[T], reference: str | None) -> Dialog[T]:
         try:
             return (yield from dialog)
         except LinkLost as lost:
             slot = Slot.CUSTOMER if self.holder.ready else Slot.SHOP
             row = None if reference is None else self.journal.find(reference)
             raise CardLost(slot.value, reference, row and row.fate) from lost
+
+    def _open(self) -> Dialog[Acceptor]:
+        acceptor = yield from self.holder.open(self.journal)
+        self._check_listed("shop card", shop_card_id(acceptor.shop, acceptor.terminal))
+        return acceptor
+
+    def _check_listed(self, card: str, card_id: bytes) -> None:
+        if card_id in self.stop_list:
+            self.holder.close()
+            raise HostError(f"{card} {card_id.hex().upper()} is on the stop list: do not serve it, keep it if you can")
+
+    def _sold(self, sale: Sale, pin: bytes | None) -> Dialog[Granted]:
+        known = self._known(sale)
+        if known is not None and known.fate is Fate.COMMITTED:
+            return self._granted(known, (), recovered=True)
+        if not self.holder.ready:
+            yield from self._open()
+            known = self._known(sale)
+            if known is not None and known.fate is Fate.COMMITTED:
+                return self._granted(known, (), recovered=True)
+        info, settled = yield from self._tap(known)
+        known = self._known(sale)
+        if known is not None:
+            return self._granted(known, settled, recovered=True)
+        self._check_fit(sale, info)
+        if pin is not None:
+            yield from ask(Slot.CUSTOMER, wire.verify(pin), 0)
+        row, authorization = yield from self._authorize(sale, info)
+        row, recovered = yield from self._carry_out(info, row, authorization)
+        return self._granted(row, settled, recovered=recovered)
+
+    def _known(self, sale: Sale) -> Row | None:
+        """The row of a sale with this reference. Raises HostError where it is another sale, or the issuer's to settle."""
+        row = self.journal.find(sale.reference)
+        if row is None:
+            return None
+        order = row.order
+        known = (row.kind, order.amount, order.category, order.factor_tenths, row.voids)
+        if known != (sale.kind, sale.amount, sale.category, sale.factor_tenths, sale.voids):
+            raise HostError(
+                f"reference {sale.reference} is that of another sale, {row.kind.name} of {order.amount}: give each sale a reference of its own"
+            )
+        if row.fate is Fate.UNKNOWN:
+            raise HostError(
+                f"sale {sale.reference} on card {row.card_id.hex().upper()} can not be settled here: the issuer settles it by receipts"
+            )
+        return row
+
+    def _tap(self, pending: Row | None) -> Dialog[tuple[CustomerInfo, tuple[Row, ...]]]:
+        """SELECT, and what is pending on the card is settled before anything else (REQ-STL-2)."""
+        info = yield from self._select()
+        if pending is not None and pending.card_id != info.card_id:
+            raise HostError(
+                f"sale {pending.reference} is pending on card {pending.card_id.hex().upper()}, card {info.card_id.hex().upper()} came: tap that card"
+            )
+        settled: list[Row] = []
+        for row in self.journal.pending_of(info.card_id):
+            info, row = yield from settle(self.holder, self.journal, info, row)  # noqa: PLW2901
+            settled.append(row)
+        if info.life_cycle == LifeCycle.BLOCKED:
+            raise CardRefused(Slot.CUSTOMER.value, "SELECT", SW.FILE_DEACTIVATED)
+        return info, tuple(settled)
+
+    def _select(self) -> Dialog[CustomerInfo]:
+        command = wire.select_customer(self.holder.programme)
+        response = yield Ask(Slot.CUSTOMER, command)
+        if response.sw == SW.FILE_DEACTIVATED:
+            response = replace(response, sw=SW.OK)
+        info = CustomerInfo.decode(data_of(Slot.CUSTOMER, command, response, (CustomerInfo.FORMAT.size,)))
+        if (info.version, info.programme) != (1, self.holder.programme):
+            came = f"version {info.version}, programme {info.programme}"
+            raise CardFault(Slot.CUSTOMER.value, "SELECT", f"version 1, programme {self.holder.programme}", came)
+        if info.life_cycle == LifeCycle.SELECTABLE:
+            raise HostError("customer card: SELECTABLE, not personalized yet; serve an issued one")
+        self._check_listed("customer card", info.card_id)
+        return info
+
+    def _check_fit(self, sale: Sale, info: CustomerInfo) -> None:
+        self.holder.check(sale, info)
+        card = info.card_id.hex().upper()
+        if sale.kind in NEEDS_PURSE and not info.has_purse:
+            raise HostError(f"customer card {card} has no purse: {sale.kind.name} needs one")
+        if sale.voids is None:
+            return
+        sold = self.journal.find(sale.voids)
+        if sold is None or sold.fate is not Fate.COMMITTED:
+            raise HostError(f"sale {sale.voids} did not happen, as far as this till knows: nothing to void")
+        if self.journal.void_of(sale.voids) is not None:
+            raise HostError(f"sale {sale.voids} was voided before, or is being voided under another reference")
+        if sold.card_id != info.card_id:
+            raise HostError(f"sale {sale.voids} was made with card {sold.card_id.hex().upper()}, card {card} came: tap that card")
+        if sold.counter + 1 != info.counter:
+            raise HostError(f"sale {sale.voids} is not the last transaction of card {card}: give it back as a new transaction")
+
+    def _authorize(self, sale: Sale, info: CustomerInfo) -> Dialog[tuple[Row, Authorization]]:
+        """Authorized, and noted durably before the command that may commit it leaves (REQ-FLW-3)."""
+        authorization = yield from self.holder.authorize(sale, info, self.journal)
+        row = Row(
+            sale.reference,
+            Fate.PENDING,
+            sale.kind,
+            authorization.key_ref,
+            info.card_id,
+            info.counter,
+            authorization.order,
+            authorization.slot,
+            sale.voids,
+        )
+        try:
+            self.journal.add(row)
+        except JournalError:
+            self.holder.close()
+            raise
+        return row, authorization
+
+    def _carry_out(self, info: CustomerInfo, row: Row, authorization: Authorization) -> Dialog[tuple[Row, bool]]:
+        """The command that may commit, and what became of it; and whether PROVE had to tell."""
+        try:
+            data = yield from ask(Slot.CUSTOMER, authorization.command, wire.Answer.FORMAT.size)
+            return (yield from take(self.holder, self.journal, row, data)), False
+        except (CardRefused, CardFault) as error:
+            if error.card != Slot.CUSTOMER.value:
+                raise
+            _, row = yield from settle(self.holder, self.journal, info, row)
+            if row.fate is not Fate.COMMITTED:
+                raise error
+            return row, True
+
+    def _granted(self, row: Row, settled: tuple[Row, ...], *, recovered: bool) -> Granted:
+        answer, outcome = row.answer(), row.outcome
+        assert row.reference is not None
+        assert outcome is not None
+        void = self.journal.void_of(row.reference) if recovered else None
+        category = row.order.category if row.kind in EARNING else None
+        return Granted(
+            reference=row.reference,
+            kind=row.kind,
+            card_id=row.card_id,
+            rank=outcome.rank,
+            score=outcome.score,
+            points=outcome.points,
+            points_balance=outcome.points_balance,
+            purse_minor=outcome.purse_minor,
+            receipt=Receipt(self.holder.programme, row.card_id, row.head + answer.outcome, answer.receipt),
+            recovered=recovered,
+            voided=void is not None and void.fate is Fate.COMMITTED,
+            settled=settled,
+            offers=self.offers.choose(outcome.rank, outcome.score, category, self.offers_max),
+        )
+
+    def _result(self, hour: int, detailed: bool, pin: bytes | None) -> Dialog[Standing]:
+        info, settled = yield from self._ready_tap()
+        if pin is not None:
+            yield from ask(Slot.CUSTOMER, wire.verify(pin), 0)
+        length = wire.DETAIL_SIZE if detailed else wire.RANK_SIZE
+        data = yield from ask(Slot.CUSTOMER, wire.get_result(hour, detailed=detailed), length)
+        rank, score = data[0], int.from_bytes(data[1:3])
+        offers = self.offers.choose(rank, score, None, self.offers_max)
+        return Standing(info.card_id, rank, score, _detail(data) if detailed else None, settled, offers)
+
+    def _settle(self) -> Dialog[Settled]:
+        info, rows = yield from self._ready_tap()
+        return Settled(info.card_id, rows)
+
+    def _ready_tap(self) -> Dialog[tuple[CustomerInfo, tuple[Row, ...]]]:
+        if not self.holder.ready:
+            yield from self._open()
+        return (yield from self._tap(None))
+
+
+def _detail(data: bytes) -> Detail:
+    detail = wire.Detail.decode(data)
+    first, second, third, fourth = (int.from_bytes(detail.values[at : at + 4]) for at in range(0, 16, 4))
+    return Detail((first, second, third, fourth), detail.points_before, detail.points_now, detail.purse_minor)

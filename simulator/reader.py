@@ -94,19 +94,18 @@ class Reader:
             raise LinkLost(f"{self.name}: no card")
         when = self.losses.next() if self.losses else None
         if when is When.BEFORE:
-            self._break(command)
+            self._break(chip, command)
         try:
             response = chip.process(command)
         except PowerCut:
-            self._break(command)
+            self._break(chip, command)
         if when is When.AFTER:
-            self._break(command)
+            self._break(chip, command)
         self._tell("apdu", command, response)
         return response
 
-    def _break(self, command: Command) -> Never:
-        if self.chip is not None:
-            self.chip.power_off()
+    def _break(self, chip: Chip, command: Command) -> Never:
+        chip.power_off()
         self.powered = False
         self._tell("apdu", command)
         raise LinkLost(f"{self.name}: the card went away")

@@ -153,15 +153,12 @@ def test_cells_have_borders() -> None:
     for aid, toy in chip.applets.items():
         assert isinstance(toy, Toy)
         assert (len(toy.kept), len(toy.ram), aid) == (4, 2, toy.aid)
-        for failing in (
-            lambda toy=toy: toy.kept.put(2, b"abc"),
-            lambda toy=toy: toy.kept.put(-1, b"a"),
-            lambda toy=toy: toy.kept.get(3, 2),
-            lambda toy=toy: toy.kept.get(5),
-            lambda toy=toy: toy.ram.put(1, b"ab"),
-        ):
+        for cells, offset in ((toy.kept, 2), (toy.kept, -1), (toy.ram, 0)):
             with pytest.raises(IndexError):
-                failing()
+                cells.put(offset, b"abc")
+        for offset, length in ((3, 2), (5, None)):
+            with pytest.raises(IndexError):
+                toy.kept.get(offset, length)
         with pytest.raises(ValueError, match="16 bytes expected, 15 came"):
             toy.key.store(bytes(15))
 

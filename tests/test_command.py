@@ -22,7 +22,8 @@ COMMANDS = st.builds(
 
 @pytest.mark.parametrize(("case", "raw", "header", "data", "ne"), rows("apdu.txt"))
 def test_vectors(case: str, raw: str, header: str, data: str, ne: str) -> None:
-    command = Command(*hexa(header), hexa(data), None if ne == "-" else int(ne))  # type: ignore[arg-type]
+    cla, ins, p1, p2 = hexa(header)
+    command = Command(cla, ins, p1, p2, hexa(data), None if ne == "-" else int(ne))
     assert Command.decode(hexa(raw)) == command
     assert command.encode(extended=case.endswith("E")) == hexa(raw)
     if not case.endswith("E") or len(command.data) > 255 or (command.ne or 0) > 256:
