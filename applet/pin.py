@@ -22,7 +22,7 @@ DIGITS = frozenset(b"0123456789")
 def is_pin(block: bytes) -> bool:
     """4 to 8 ASCII digits, padded right with FF to 8 bytes."""
     digits = block.rstrip(b"\xff")
-    return len(block) == 8 and 4 <= len(digits) and DIGITS.issuperset(digits)
+    return len(block) == 8 and len(digits) >= 4 and DIGITS.issuperset(digits)
 
 
 def is_puk(block: bytes) -> bool:

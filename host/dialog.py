@@ -1,8 +1,9 @@
 """Dialogs are generators: they yield what to send to which card, and are sent the answer.
 
-How it works. A dialog knows no reader. Whoever drives it carries each Ask to the card in that slot and feeds back the Response; `run` and `run_async`
-do so until the dialog ends, `start` and `feed` one step at a time (a relay over HTTP, say), `replay` from a transcript. Where the link breaks, LinkLost
-is fed in place of a response and raised inside the dialog, at its yield, so it can note what is known before it ends.
+How it works. A dialog knows no reader. Whoever drives it carries each Ask to the card in that slot and feeds back the Response; `run` and
+`run_async` do so until the dialog ends, `start` and `feed` one step at a time (a relay over HTTP, say), `replay` from a transcript. Where
+the link breaks, LinkLost is fed in place of a response and raised inside the dialog, at its yield, so it can note what is known before it
+ends.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Key holders: who authorizes an order for a customer card and checks what the card says of it. Software keys or a shop card, behind one interface."""
+"""Key holders (software keys, a shop card) behind one interface: they authorize orders for a customer card and check what it says."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -54,7 +54,7 @@ class KeyHolder(Protocol):
         """Whether it has been opened, and no answer was lost since."""
 
     def open(self, journal: Journal) -> Dialog[Acceptor]:
-        """Makes it ready, binds the journal, and brings the journal's rows up to date with the shop card. Raises CardRefused, CardFault, HostError."""
+        """Makes it ready, binds the journal, and brings its rows into step with the shop card. Raises CardRefused, CardFault, HostError."""
 
     def close(self) -> None:
         """Makes it not ready."""

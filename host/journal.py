@@ -1,8 +1,8 @@
 """The till's journal: one row for every transaction that was authorized, durable before the command that may commit it (REQ-FLW-3).
 
-How it works. A SQLite file, opened by one till at a time. A row is keyed by its sequence number, and rows are never removed, so the next number follows
-from the file itself: once a row is there its number is used up, whatever is lost (REQ-FLW-4). A journal belongs to one acceptor, and a till that loses its journal
-needs a new terminal number. No key and no PIN ever comes here.
+How it works. A SQLite file, opened by one till at a time. A row is keyed by its sequence number, and rows are never removed, so the next
+number follows from the file itself: once a row is there its number is used up, whatever is lost (REQ-FLW-4). A journal belongs to one
+acceptor, and a till that loses its journal needs a new terminal number. No key and no PIN ever comes here.
 """
 
 import sqlite3
@@ -41,17 +41,24 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
-COLUMNS = "reference, fate, kind, key_ref, card_id, counter, hour, amount, category, factor_tenths, shop, sequence, slot, voids, outcome, receipt, proof"
+COLUMNS = (
+    "reference, fate, kind, key_ref, card_id, counter, hour, amount, category, factor_tenths, shop, sequence, "
+    "slot, voids, outcome, receipt, proof"
+)
 SELECT = f"SELECT {COLUMNS} FROM sale"  # noqa: S608 - the columns above, nothing from outside
 INSERT = f"INSERT INTO sale ({COLUMNS}) VALUES (?{', ?' * COLUMNS.count(',')})"  # noqa: S608
-UPDATE = "UPDATE sale SET fate = ?, slot = ?, outcome = ?, receipt = ?, proof = ? WHERE sequence = ? AND fate NOT IN ('committed', 'not_committed')"
 OPEN = "fate IN ('pending', 'proven', 'unknown')"
+UPDATE = f"UPDATE sale SET fate = ?, slot = ?, outcome = ?, receipt = ?, proof = ? WHERE sequence = ? AND {OPEN}"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One authorized transaction. `slot`: its entry on the shop card, None with software keys and once the entry is gone; `reference`: None where the
-    till found the entry on its shop card and knows no sale for it; `outcome`, `receipt`, `proof` (8 bytes each MAC): None until the card gave them."""
+    """One authorized transaction.
+
+    `reference` is None where the till found the entry on its shop card and knows no sale for it. `slot` is the place of its entry on the
+    shop card, None with software keys and once the entry was written off. `outcome`, `receipt` and `proof` (MACs of 8 bytes) are None until
+    the card gave them.
+    """
 
     reference: str | None
     fate: Fate
@@ -139,6 +146,7 @@ class Journal:
             raise self._fault(f"damaged ({verdict})")
         self._owner: str | None = next((name for (name,) in self._db.execute("SELECT name FROM owner")), None)
         self._last: int | None = self._db.execute("SELECT max(sequence) FROM sale").fetchone()[0]
+        self._pending: dict[int, bytes] = dict(self._db.execute("SELECT sequence, card_id FROM sale WHERE fate = 'pending'"))
 
     def close(self) -> None:
         """Closes the file; what was written is there."""
@@ -159,24 +167,26 @@ class Journal:
             raise HostError(f"journal {self.path} is that of {self._owner}, not of {owner}: give each acceptor its own")
 
     def next_sequence(self, terminal: int) -> int:
-        """The sequence number after the last one; terminal u8 and a count from 0. Raises HostError when the count is at its end (FFFFFF)."""
+        """The sequence number after the last one: terminal u8, count from 0. Raises HostError when the count is at its end (FFFFFF)."""
         sequence = terminal << 24 if self._last is None else self._last + 1
         if sequence & COUNT_MAX == COUNT_MAX:
             raise HostError(f"terminal {terminal}: all sequence numbers are used; give the till a new terminal number and a new journal")
         return sequence
 
     def add(self, row: Row) -> None:
-        """Writes a new row; when this returns it is durable. Raises JournalError for a sequence or a live reference that is there already."""
+        """Writes a new row; durable when this returns. Raises JournalError for a sequence or a live reference that is there already."""
         order = row.order
         head = (row.reference, row.fate.value, row.kind, row.key_ref, row.card_id, row.counter)
         asked = (order.hour, order.amount, order.category, order.factor_tenths, order.shop, order.sequence)
         self._execute(INSERT, (*head, *asked, row.slot, row.voids, *_answer(row)))
         self._last = order.sequence if self._last is None else max(self._last, order.sequence)
+        self._note(row)
 
     def save(self, row: Row) -> None:
         """Writes fate, slot and answer of a row; durable when this returns. Raises JournalError for a row that is closed."""
         if self._execute(UPDATE, (row.fate.value, row.slot, *_answer(row), row.order.sequence)).rowcount != 1:
             raise self._fault(f"sequence {row.order.sequence:08X} is closed, or not there")
+        self._note(row)
 
     def find(self, reference: str) -> Row | None:
         """The live row of a sale: the one that is not NOT_COMMITTED, if there is one."""
@@ -188,6 +198,8 @@ class Journal:
 
     def pending_of(self, card_id: bytes) -> list[Row]:
         """The rows that a card has to settle, oldest first (REQ-STL-2)."""
+        if card_id not in self._pending.values():
+            return []
         return list(self._rows(f"{OPEN} AND card_id = ? AND fate = 'pending' ORDER BY sequence", card_id))
 
     def entries(self) -> list[Row]:
@@ -205,6 +217,12 @@ class Journal:
     def rows(self) -> Iterator[Row]:
         """All rows, oldest first."""
         return self._rows("TRUE ORDER BY sequence")
+
+    def _note(self, row: Row) -> None:
+        if row.fate is Fate.PENDING:
+            self._pending[row.order.sequence] = row.card_id
+        else:
+            self._pending.pop(row.order.sequence, None)
 
     def _first(self, where: str, *values: object) -> Row | None:
         return next(self._rows(where, *values), None)

@@ -109,7 +109,7 @@ def _meet(one: Range, other: Range) -> bool:
     return one[0] <= other[1] and other[0] <= one[1]
 
 
-def _expect(right: bool, where: str, expected: str, came: object) -> None:
+def _expect(right: object, where: str, expected: str, came: object) -> None:
     if not right:
         raise HostError(f"{where}: {expected} expected, {came!r} came")
 
@@ -161,6 +161,5 @@ def _check_together(offers: list[Offer]) -> None:
             _expect(offer.id != other.id, "id", "one offer of each", offer.id)
             rivals = offer.group is not None and (offer.group, offer.priority) == (other.group, other.priority)
             if rivals and offer.overlaps(other):
-                raise HostError(
-                    f"offers {other.id} and {offer.id}: of one group, one priority, and for the same customers; give them different priorities"
-                )
+                both = f"offers {other.id} and {offer.id}"
+                raise HostError(f"{both}: of one group, one priority, and for the same customers; give them different priorities")

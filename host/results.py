@@ -32,8 +32,8 @@ assert Receipt.FORMAT.size == 54
 class Granted:
     """A transaction that the card committed. `points`: granted, redeemed or reversed; balances are those after it.
 
-    `recovered`: the result was taken from the journal, or from the card by PROVE, and not from this tap's own answer. `voided`: the sale was taken back
-    since. `settled`: earlier transactions of this card that this tap settled. `offers`: the services for this rank, score and category.
+    `recovered`: the result came from the journal, or from the card by PROVE, and not from this tap's own answer. `voided`: the sale was
+    taken back since. `settled`: earlier transactions of this card that this tap settled. `offers`: the services for rank, score, category.
     """
 
     reference: str

@@ -17,7 +17,7 @@ EARNING = (Kind.PURCHASE, Kind.PAY_AND_EARN)
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """One sale. `reference` is the caller's name for it, used once; `amount` is minor units, or points for REDEEM; `voids` the sale taken back."""
+    """One sale. `reference` is the caller's name for it; `amount` is minor units, points for REDEEM; `voids` names the sale taken back."""
 
     reference: str
     kind: Kind

@@ -1,9 +1,11 @@
-"""A till with a shop card: it holds no key, relays between the two cards, and keeps its journal in step with the shop card's pending entries.
+"""A till with a shop card: it holds no key, relays between the two cards, and keeps its journal in step with the shop card's pending
+entries.
 
-How it works. COMPUTE and AUTHORIZE leave an entry on the shop card, RATIFY closes it. Whenever an answer of the shop card did not arrive (or nobody was
-left to take it), what the card did with the command is not known: the holder is then not ready, and `open` reads the card before it is used again.
-Entries that the journal does not know are added to it, rows whose proof is there are ratified, and rows whose entry is gone end as the shop card's own
-log says (REQ-STL-4, REQ-STL-5). What the shop card can not check any more, because the entry was written off, is left to the issuer: UNKNOWN.
+How it works. COMPUTE and AUTHORIZE leave an entry on the shop card, RATIFY closes it. Whenever an answer of the shop card did not arrive
+(or nobody was left to take it), what the card did with the command is not known: the holder is then not ready, and `open` reads the card
+before it is used again. Entries that the journal does not know are added to it, rows whose proof is there are ratified, and rows whose
+entry is gone end as the shop card's own log says (REQ-STL-4, REQ-STL-5). What the shop card can not check any more, because the entry was
+written off, is left to the issuer: UNKNOWN.
 """
 
 from dataclasses import replace
@@ -66,7 +68,7 @@ class ShopCardHolder:
             raise CardRefused(Slot.SHOP.value, "SELECT", SW.FILE_DEACTIVATED)
 
     def authorize(self, sale: Sale, info: CustomerInfo, journal: Journal) -> Dialog[Authorization]:
-        """GET STATE and COMPUTE, or AUTHORIZE. Where all entries are in use, room is made first (docs/spec/shop.md, When entries are full)."""
+        """GET STATE and COMPUTE, or AUTHORIZE. Where all entries are in use room is made (docs/spec/shop.md, When entries are full)."""
         for make_room in (self.open, self._write_off_oldest):
             try:
                 return (yield from self._authorize(sale, info))
@@ -162,7 +164,7 @@ class ShopCardHolder:
         raise CardFault(Slot.CUSTOMER.value, row.kind.name, expected, f"what it refused with {refused.status}")
 
     def _gone(self, row: Row) -> Dialog[Row]:
-        """The row whose entry is not there: as the shop card's log says; where that has it no more, what was proven was ratified (REQ-STL-5)."""
+        """The row whose entry is not there, as the shop card's log says; what was proven and is not in the log was ratified (REQ-STL-5)."""
         ending = yield from self._logged(row.order.sequence)
         gone = replace(row, slot=None)
         if ending == Ending.NOT_COMMITTED:
@@ -208,14 +210,16 @@ class ShopCardHolder:
             if slot_entry is None:
                 journal.save((yield from self._gone(row)))
             elif row.fate is Fate.PROVEN:
-                try:
-                    row = yield from self.confirm(row)
-                except CardFault:
-                    row = row.doubted()
-                journal.save(row)
+                journal.save((yield from self._ratified(row)))
         for slot, entry in entries.values():
             if journal.at(entry.sequence) is None:
                 journal.add(_adopted(slot, entry, info.shop))
+
+    def _ratified(self, row: Row) -> Dialog[Row]:
+        try:
+            return (yield from self.confirm(row))
+        except CardFault:
+            return row.doubted()
 
     def _write_off_oldest(self, journal: Journal) -> Dialog[None]:
         """Gives up the entry that the customer card can not settle any more, or else the oldest. Its row stays, without an entry."""

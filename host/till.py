@@ -1,9 +1,10 @@
-"""The till: one counter, one acceptor, one journal. Its methods check their arguments at once and give dialogs, to be driven by `run` or `run_async`.
+"""The till: one counter, one acceptor, one journal. Its methods check their arguments at once and give dialogs, to be driven by `run` or
+`run_async`.
 
-How it works. A transaction is authorized (by software keys, or by the shop card), noted in the journal, and only then carried to the customer card. From there on
-nothing but a checked proof makes it committed, and nothing but a checked absence makes it not committed: a refusal, a wrong answer and no answer are all
-settled by PROVE, at once where the card is still there, else at its next tap, before anything new is authorized (settle.py). One reference is transacted at
-most once; asking for it again gives its result (REQ-STL-3).
+How it works. A transaction is authorized (by software keys, or by the shop card), noted in the journal, and only then carried to the
+customer card. From there on nothing but a checked proof makes it committed, and nothing but a checked absence makes it not committed: a
+refusal, a wrong answer and no answer are all settled by PROVE, at once where the card is still there, else at its next tap, before
+anything new is authorized (settle.py). One reference is transacted at most once; asking for it again gives its result (REQ-STL-3).
 """
 
 from collections.abc import Container
@@ -15,7 +16,7 @@ from joren.apdu.cards import CustomerInfo
 
 from . import wire
 from .dialog import Ask, Dialog, Slot, ask, data_of
-from .errors import CardFault, CardLost, CardRefused, HostError, JournalError
+from .errors import CardFault, CardLost, CardRefused, HostError
 from .fate import Fate
 from .holder import Acceptor, Authorization, KeyHolder, shop_card_id
 from .journal import Journal, Row
@@ -34,8 +35,8 @@ SELECTED = (SW.OK, SW.FILE_DEACTIVATED)
 class Till:
     """Dialogs of a counter. One at a time: the next may begin when the last has ended or was closed.
 
-    `stop_list` has the ids (8 bytes) of cards that are refused: customer cards, and shop cards by `shop_card_id`. `offers` are the services shown with a
-    result, at most `offers_max`. All dialogs raise HostError, CardRefused, CardFault, CardLost, JournalError.
+    `stop_list` has the ids (8 bytes) of cards that are refused: customer cards, and shop cards by `shop_card_id`. `offers` are the services
+    that come with a result, at most `offers_max`. All dialogs raise HostError, CardRefused, CardFault, CardLost, JournalError.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Till:
         return self._sell(Sale(reference, kind, hour, order.amount, order.category, order.factor_tenths, sale), None)
 
     def result(self, hour: int, *, detailed: bool = False, pin: str | bytes | None = None) -> Dialog[Standing]:
-        """Rank and score at an hour (GET RESULT); `detailed` also the running values, points and purse, which need the PIN if the card has one."""
+        """Rank and score at an hour (GET RESULT); `detailed`: values, points and purse too, which need the PIN if the card has one."""
         check_hour(hour)
         return self._guarded(self._result(hour, detailed, pin_block(pin)), None)
 
@@ -117,17 +118,19 @@ class Till:
         except LinkLost as lost:
             slot = Slot.CUSTOMER if self.holder.ready else Slot.SHOP
             row = None if reference is None else self.journal.find(reference)
-            raise CardLost(slot.value, reference, row and row.fate) from lost
+            raise CardLost(slot.value, reference, None if row is None else row.fate) from lost
+        except (HostError, CardRefused, CardFault):
+            raise
+        except BaseException:
+            self.holder.close()
+            raise
 
     def _open(self) -> Dialog[Acceptor]:
         acceptor = yield from self.holder.open(self.journal)
-        self._check_listed("shop card", shop_card_id(acceptor.shop, acceptor.terminal))
-        return acceptor
-
-    def _check_listed(self, card: str, card_id: bytes) -> None:
-        if card_id in self.stop_list:
+        if shop_card_id(acceptor.shop, acceptor.terminal) in self.stop_list:
             self.holder.close()
-            raise HostError(f"{card} {card_id.hex().upper()} is on the stop list: do not serve it, keep it if you can")
+            raise HostError(f"{acceptor} is on the stop list: nothing may be sold with it")
+        return acceptor
 
     def _sold(self, sale: Sale, pin: bytes | None) -> Dialog[Granted]:
         known = self._known(sale)
@@ -139,7 +142,7 @@ class Till:
             if known is not None and known.fate is Fate.COMMITTED:
                 return self._granted(known, (), recovered=True)
         info, settled = yield from self._tap(known)
-        known = self._known(sale)
+        known = self._known(sale) if settled else None
         if known is not None:
             return self._granted(known, settled, recovered=True)
         self._check_fit(sale, info)
@@ -157,12 +160,11 @@ class Till:
         order = row.order
         known = (row.kind, order.amount, order.category, order.factor_tenths, row.voids)
         if known != (sale.kind, sale.amount, sale.category, sale.factor_tenths, sale.voids):
-            raise HostError(
-                f"reference {sale.reference} is that of another sale, {row.kind.name} of {order.amount}: give each sale a reference of its own"
-            )
+            other = f"{row.kind.name} of {order.amount}"
+            raise HostError(f"reference {sale.reference} is that of another sale, {other}: give each sale a reference of its own")
         if row.fate is Fate.UNKNOWN:
             raise HostError(
-                f"sale {sale.reference} on card {row.card_id.hex().upper()} can not be settled here: the issuer settles it by receipts"
+                f"sale {sale.reference} on card {_name(row.card_id)} can not be settled here: the issuer settles it by receipts"
             )
         return row
 
@@ -170,9 +172,8 @@ class Till:
         """SELECT, and what is pending on the card is settled before anything else (REQ-STL-2)."""
         info = yield from self._select()
         if pending is not None and pending.card_id != info.card_id:
-            raise HostError(
-                f"sale {pending.reference} is pending on card {pending.card_id.hex().upper()}, card {info.card_id.hex().upper()} came: tap that card"
-            )
+            cards = f"card {_name(pending.card_id)}, card {_name(info.card_id)} came"
+            raise HostError(f"sale {pending.reference} is pending on {cards}: tap the first again")
         settled: list[Row] = []
         for row in self.journal.pending_of(info.card_id):
             info, row = yield from settle(self.holder, self.journal, info, row)  # noqa: PLW2901
@@ -192,12 +193,13 @@ class Till:
             raise CardFault(Slot.CUSTOMER.value, "SELECT", f"version 1, programme {self.holder.programme}", came)
         if info.life_cycle == LifeCycle.SELECTABLE:
             raise HostError("customer card: SELECTABLE, not personalized yet; serve an issued one")
-        self._check_listed("customer card", info.card_id)
+        if info.card_id in self.stop_list:
+            raise HostError(f"customer card {_name(info.card_id)} is on the stop list: do not serve it, keep it if you can")
         return info
 
     def _check_fit(self, sale: Sale, info: CustomerInfo) -> None:
         self.holder.check(sale, info)
-        card = info.card_id.hex().upper()
+        card = _name(info.card_id)
         if sale.kind in NEEDS_PURSE and not info.has_purse:
             raise HostError(f"customer card {card} has no purse: {sale.kind.name} needs one")
         if sale.voids is None:
@@ -208,7 +210,7 @@ class Till:
         if self.journal.void_of(sale.voids) is not None:
             raise HostError(f"sale {sale.voids} was voided before, or is being voided under another reference")
         if sold.card_id != info.card_id:
-            raise HostError(f"sale {sale.voids} was made with card {sold.card_id.hex().upper()}, card {card} came: tap that card")
+            raise HostError(f"sale {sale.voids} was made with card {_name(sold.card_id)}, card {card} came: tap that card")
         if sold.counter + 1 != info.counter:
             raise HostError(f"sale {sale.voids} is not the last transaction of card {card}: give it back as a new transaction")
 
@@ -226,11 +228,7 @@ class Till:
             authorization.slot,
             sale.voids,
         )
-        try:
-            self.journal.add(row)
-        except JournalError:
-            self.holder.close()
-            raise
+        self.journal.add(row)
         return row, authorization
 
     def _carry_out(self, info: CustomerInfo, row: Row, authorization: Authorization) -> Dialog[tuple[Row, bool]]:
@@ -243,7 +241,7 @@ class Till:
                 raise
             _, row = yield from settle(self.holder, self.journal, info, row)
             if row.fate is not Fate.COMMITTED:
-                raise error
+                raise
             return row, True
 
     def _granted(self, row: Row, settled: tuple[Row, ...], *, recovered: bool) -> Granted:
@@ -286,6 +284,10 @@ class Till:
         if not self.holder.ready:
             yield from self._open()
         return (yield from self._tap(None))
+
+
+def _name(card_id: bytes) -> str:
+    return card_id.hex().upper()
 
 
 def _detail(data: bytes) -> Detail:

@@ -118,7 +118,7 @@ class Evidence(Record):
 
 @dataclass(frozen=True, slots=True)
 class Detail(Record):
-    """What GET RESULT answers to P1 = 01, 31 bytes: rank, score, the four values (16.16), points of the period before and of this one, purse."""
+    """What GET RESULT answers to P1 = 01, 31 bytes: rank, score, four values (16.16), points of last period and of this one, purse."""
 
     FORMAT: ClassVar[Struct] = Struct(">BH16sIII")
 
