@@ -101,7 +101,7 @@ assert ShopInfo.FORMAT.size == 23
 
 @dataclass(frozen=True, slots=True)
 class PendingEntry(Record):
-    """What a shop card authorized and has not seen closed, 32 bytes. `rank`, `rules_version`, `score`: expected, 0 where it did not compute."""
+    """What a shop card authorized and has not seen closed, 32 bytes; `rank`, `rules_version`, `score` are 0 where it did not compute."""
 
     FORMAT: ClassVar[Struct] = Struct(">BBHHIBBI8sBBHI")
 

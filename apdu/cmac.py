@@ -1,8 +1,7 @@
 """AES-CMAC (NIST SP 800-38B, RFC 4493) with the block cipher kept ready.
 
-How it works. Making a cipher object costs several times what a MAC does, so the AES-ECB context of a key is made once; the chaining and the two
-subkeys are done here on 128-bit integers.
-"""
+How it works. Making a cipher object costs several times what a MAC does, so the AES-ECB context of a key is made once; the chaining and
+the two subkeys are done here on 128-bit integers."""
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 

@@ -1,8 +1,7 @@
 """BER-TLV, strict (ISO/IEC 7816-4:2013, 5.2.2), and the DGI format of personalization (EMV CPS 1.1; GlobalPlatform 2.3.1, 11.11.2).
 
-Strict: definite and minimal lengths, nothing truncated, nothing after the end; so bytes and values correspond one to one. A tag number below 31 in two bytes
-is taken, as EMV has many (9F02, BF0C).
-"""
+Strict: definite and minimal lengths, nothing truncated, nothing after the end; so bytes and values correspond one to one. A tag number
+below 31 in two bytes is taken, as EMV has many (9F02, BF0C)."""
 
 from dataclasses import dataclass
 

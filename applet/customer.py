@@ -1,8 +1,7 @@
 """The customer card (docs/spec/customer.md): which commands it has, and those that only read or settle.
 
-How it works. Everything persistent lies in the cells of customer_memory.py. `process` makes the checks common to all commands (dispatch.py) and
-calls the handler in HANDLERS; transactions are in transact.py, PIN in pin.py, personalization in personalize.py.
-"""
+How it works. Everything persistent lies in the cells of customer_memory.py. `process` makes the checks common to all commands
+(dispatch.py) and calls the handler in HANDLERS; transactions are in transact.py, PIN in pin.py, personalization in personalize.py."""
 
 from collections.abc import Callable
 from typing import ClassVar

@@ -1,9 +1,8 @@
 """All that a customer card keeps: its persistent cells and its RAM, under names (docs/spec/records.md).
 
-How it works. Two balance sheets lie side by side; the transaction counter says which is in force (REQ-REC-4) and where the next log record goes
-(REQ-REC-3). Adding a transaction therefore writes the sheet that is not in force, one log record and the counter, and the counter is what makes
-them true. The sheet of before stays: voiding the last transaction is one more step of the counter.
-"""
+How it works. Two balance sheets lie side by side; the transaction counter says which is in force (REQ-REC-4) and where the next log
+record goes (REQ-REC-3). Adding a transaction therefore writes the sheet that is not in force, one log record and the counter, and the
+counter is what makes them true. The sheet of before stays: voiding the last transaction is one more step of the counter."""
 
 from joren.apdu import LOG_SIZE, SW, KeyRef, LifeCycle, messages
 from joren.apdu.cards import Limits

@@ -1,7 +1,7 @@
 """The life cycle of both cards: one table of transitions, one of what each state allows (REQ-LIFE-1, REQ-LIFE-2).
 
-Everything that affects the life cycle lives here; the diagram and the table in docs/spec/common.md are made from it (`python -m joren.applet.lifecycle`).
-"""
+Everything that affects the life cycle lives here; the diagram and the table in docs/spec/common.md are made from it (`python -m
+joren.applet.lifecycle`)."""
 
 from enum import Enum
 
@@ -43,9 +43,7 @@ ALLOWED_CUSTOMER: dict[int, frozenset[Ins]] = {
 
 ALLOWED_SHOP: dict[int, frozenset[Ins]] = {
     LifeCycle.SELECTABLE: frozenset({Ins.STORE_DATA}),
-    LifeCycle.ISSUED: frozenset(
-        {Ins.COMPUTE, Ins.AUTHORIZE, Ins.RATIFY, Ins.GET_CHALLENGE, Ins.READ_RECORD, Ins.GET_DATA, Ins.SET_STATUS}
-    ),
+    LifeCycle.ISSUED: frozenset({Ins.COMPUTE, Ins.AUTHORIZE, Ins.RATIFY, Ins.GET_CHALLENGE, Ins.READ_RECORD, Ins.GET_DATA, Ins.SET_STATUS}),
     LifeCycle.BLOCKED: frozenset({Ins.RATIFY, Ins.GET_CHALLENGE, Ins.READ_RECORD, Ins.GET_DATA, Ins.SET_STATUS}),
     LifeCycle.TERMINATED: frozenset({Ins.READ_RECORD, Ins.GET_DATA}),
 }

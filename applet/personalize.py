@@ -1,7 +1,7 @@
 """STORE DATA before issuance, for both cards (REQ-PER-1 to REQ-PER-4, REQ-SPE-1).
 
-The plain form: blocks of whole DGIs, each block stored in one transaction. A secured channel, where there is one, stands in front of `store_data`.
-"""
+The plain form: blocks of whole DGIs, each block stored in one transaction. A secured channel, where there is one, stands in front of
+`store_data`."""
 
 from typing import Protocol
 

@@ -1,9 +1,8 @@
 """The shop card (docs/spec/shop.md): it computes for customer cards, authorizes orders, and counts what it granted.
 
-How it works. COMPUTE and AUTHORIZE leave a pending entry and take what it may grant from the ceilings at once; RATIFY closes the entry by the customer
-card's own word (proof, or absence for this card's challenge), or writes it off with nothing given back. Whatever a terminal says, drops or repeats, no
-more than the ceilings is ever granted.
-"""
+How it works. COMPUTE and AUTHORIZE leave a pending entry and take what it may grant from the ceilings at once; RATIFY closes the entry
+by the customer card's own word (proof, or absence for this card's challenge), or writes it off with nothing given back. Whatever a
+terminal says, drops or repeats, no more than the ceilings is ever granted."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -125,9 +124,7 @@ class ShopCard:
         entry = replace(entry, rank=after.rank, rules_version=rules.rules_version, score=score(after, rules), points=points)
         memory.open(slot, entry, points, 0)
         state = after.encode()
-        message = messages.commit(
-            head, counter, nonce, command.p1, KeyRef.SHOP, order.encode(), rules.rules_version, points, state
-        )
+        message = messages.commit(head, counter, nonce, command.p1, KeyRef.SHOP, order.encode(), rules.rules_version, points, state)
         return bytes((slot,)) + order.sequence.to_bytes(4) + points.to_bytes(2) + state + key.mac8(message)
 
     def _authorize(self, command: Command) -> bytes:
@@ -169,9 +166,7 @@ class ShopCard:
 
     def _ratify_committed(self, slot: int, entry: PendingEntry, data: bytes) -> None:
         memory = self.memory
-        order = Order(
-            entry.hour, entry.amount, entry.category, entry.factor_tenths, memory.shop, entry.sequence
-        )
+        order = Order(entry.hour, entry.amount, entry.category, entry.factor_tenths, memory.shop, entry.sequence)
         record = Transaction(entry.kind, entry.key_ref, entry.counter, order.encode(), data[:16]).encode()
         proof = messages.proof(memory.customer_head(entry.card_id), record)
         check_mac(self._customer_key(entry.key_ref, entry.card_id).mac8(proof), data[16:])

@@ -1,7 +1,7 @@
 """TRANSACT and COMMIT on the customer card (REQ-TRX-1 to REQ-COM-2): check, compute the next balance sheet, write all at once, answer.
 
-How it works. Both commands end in `_finish`, which logs and answers. Before it nothing is written, so any refusal on the way leaves the card as it was.
-"""
+How it works. Both commands end in `_finish`, which logs and answers. Before it nothing is written, so any refusal on the way leaves the
+card as it was."""
 
 from dataclasses import replace
 
@@ -76,9 +76,7 @@ def _check_earning(memory: CustomerMemory, kind: int, order: Order, sheet: Sheet
     return state
 
 
-def _earn(
-    memory: CustomerMemory, pin: Pin, kind: int, key_ref: int, order: Order, sheet: Sheet, after: State, points: int
-) -> bytes:
+def _earn(memory: CustomerMemory, pin: Pin, kind: int, key_ref: int, order: Order, sheet: Sheet, after: State, points: int) -> bytes:
     limits = memory.limits
     sheet = sheet.rolled(order.hour, limits.period_hours)
     needed = False

@@ -1,9 +1,8 @@
 """A chip: memory, RAM, a random generator, and the applet instances on it.
 
-How it works. An applet instance sees the chip through a `Seat`, which gives it cells in the non-volatile memory and in a RAM of its own. SELECT by DF name
-chooses the instance that answers from then on; its RAM is cleared when it is selected and when another is. Everything an applet keeps is in these
-cells, so a snapshot of the memory is a snapshot of the card.
-"""
+How it works. An applet instance sees the chip through a `Seat`, which gives it cells in the non-volatile memory and in a RAM of its
+own. SELECT by DF name chooses the instance that answers from then on; its RAM is cleared when it is selected and when another is.
+Everything an applet keeps is in these cells, so a snapshot of the memory is a snapshot of the card."""
 
 import logging
 from collections.abc import Callable
@@ -78,7 +77,7 @@ class Transient:
 
 
 class StoredKey:
-    """A key in the non-volatile memory (joren.applet.platform.CardKey); the ready cipher is kept only while the memory has the same bytes."""
+    """A key in the non-volatile memory (joren.applet.platform.CardKey); its ready cipher is that of the bytes in the memory."""
 
     __slots__ = ("_cells", "_key")
 
@@ -138,7 +137,9 @@ class Seat:
         self.keys: list[StoredKey] = []
 
     def persistent(self, name: str, size: int, *, secret: bool = False) -> Cells:
-        return Persistent(self._chip.memory, self._chip.memory.allocate(self._prefix + name, size, Secrecy.SECRET if secret else Secrecy.PLAIN))
+        return Persistent(
+            self._chip.memory, self._chip.memory.allocate(self._prefix + name, size, Secrecy.SECRET if secret else Secrecy.PLAIN)
+        )
 
     def transient(self, name: str, size: int) -> Cells:
         cells = Transient(size)

@@ -1,8 +1,8 @@
 """Card image files: a chip as JSON that a person can read and compare, and that becomes the same chip again.
 
-How it works. Each region of the memory stands under its name, in hexadecimal. Keys and PINs do not: they are wrapped (RFC 5649, AES key wrap with
-padding) under a storage key that the owner of the images keeps elsewhere, or, on demand only, written in the clear. An image without either is for
-reading. A checksum over everything finds damage; nothing is made from a file before all of it has been checked.
+How it works. Each region of the memory stands under its name, in hexadecimal. Keys and PINs do not: they are wrapped (RFC 5649, AES key
+wrap with padding) under a storage key that the owner of the images keeps elsewhere, or, on demand only, written in the clear. An image
+without either is for reading. A checksum over everything finds damage; nothing is made from a file before all of it has been checked.
 """
 
 import json

@@ -1,10 +1,10 @@
 """The non-volatile memory of a chip: one flat array, and one place through which every write passes.
 
-How it works. Regions are allocated by name, at install, one after the other. A write is numbered, journalled while a transaction is open, and counted.
-Committing a transaction is numbered too: it is the moment the journal is thrown away. `cut_after(n)` takes the power away in place of the n-th write
-or commit from now: nothing of it happens, PowerCut is raised, and every later write fails alike until `power_up`, which rolls an open transaction back.
-So whatever the program above does on its way out, the memory is what a pulled card's would be.
-"""
+How it works. Regions are allocated by name, at install, one after the other. A write is numbered, journalled while a transaction is
+open, and counted. Committing a transaction is numbered too: it is the moment the journal is thrown away. `cut_after(n)` takes the power
+away in place of the n-th write or commit from now: nothing of it happens, PowerCut is raised, and every later write fails alike until
+`power_up`, which rolls an open transaction back. So whatever the program above does on its way out, the memory is what a pulled card's
+would be."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -22,7 +22,7 @@ class Secrecy(Enum):
     """What a region holds: what may be read in an image, or what may not."""
 
     PLAIN = "plain"
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105 - the word, no password
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Traces: every APDU as a line of JSON, to look at and to replay.
 
-The first line names format and version. MACs are shown; PINs, PUKs and what STORE DATA carries are not: their bytes stand as `**`, unless secrets were
-asked for when the trace was made.
-"""
+The first line names format and version. MACs are shown; PINs, PUKs and what STORE DATA carries are not: their bytes stand as `**`,
+unless secrets were asked for when the trace was made."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -139,7 +138,7 @@ def _line(number: int, fields: Mapping[str, Any]) -> Line:
 def replay(lines: Iterable[Line], readers: Mapping[str, Reader]) -> Iterator[Difference]:
     """Does again at the readers, by name, what a trace says; gives where the answers differ.
 
-    Masked commands are not sent and are given as differences. Cards are put in before: `insert` and `reset` reset the card, `remove` takes its power.
+    Masked commands are not sent and are given as differences. Cards are put in before: `insert` and `reset` reset the card.
     Raises BadTrace for a reader that is not there.
     """
     for line in lines:

@@ -77,9 +77,15 @@ def test_a_value_too_large_for_its_field_is_named(field: str, value: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("change", "field"), [({"modes": 0}, "modes"), ({"modes": 4}, "modes"), ({"factor_max_tenths": 9}, "factor_max_tenths")]
-    + [({"categories": 0}, "categories"), ({"period_hours": 0}, "period_hours")]
-)  # fmt: skip
+    ("change", "field"),
+    [
+        ({"modes": 0}, "modes"),
+        ({"modes": 4}, "modes"),
+        ({"factor_max_tenths": 9}, "factor_max_tenths"),
+        ({"categories": 0}, "categories"),
+        ({"period_hours": 0}, "period_hours"),
+    ],
+)
 def test_limits_that_can_not_be(change: dict[str, int], field: str) -> None:
     """REQ-REC-2."""
     good = {"modes": 1, "factor_max_tenths": 10, "categories": 1, "period_hours": 1, "purse_max_minor": 0, "redeem_pin_from": 0}
