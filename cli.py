@@ -1,10 +1,62 @@
-"""The command line."""
+"""joren: the command line. A thin shell: what commands do is in commands/, and in the library behind them."""
+
+from pathlib import Path
 
 import click
+from click.shell_completion import get_completion_class
+
+from joren.commands.card import card
+from joren.commands.demo import demo
+from joren.commands.output import Commands
+from joren.commands.shop import shop
+from joren.commands.till import load, pay, redeem, settle, tap, void
+from joren.commands.trace import decode, trace
+from joren.commands.workspace import Workspace
 
 __all__ = ["main"]
 
+PATH = click.Path(path_type=Path)
 
-@click.group()
-def main() -> None:
-    """Loyalty on the card itself."""
+
+@click.group("joren", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="joren")
+@click.option(
+    "--home", type=PATH, default=Path(".joren"), envvar="JOREN_HOME", show_default=True, help="Cards, keys, journals ($JOREN_HOME)."
+)
+@click.option("--product", type=PATH, envvar="JOREN_PRODUCT", help="The card product, a TOML file ($JOREN_PRODUCT).")
+@click.pass_context
+def main(ctx: click.Context, home: Path, product: Path | None) -> None:
+    """Loyalty on the card itself: simulated cards, tills, and a demo on real purchases.
+
+    \b
+    A first tour:
+      joren card new alice
+      joren tap alice 12.50
+      joren card show alice
+      joren demo
+
+    Exit codes: 0 done; 1 a fault of joren; 2 a wrong argument; 3 a card refused; 4 a card broke the protocol; 5 the link to a card was
+    lost, the sale is pending; 6 a file can not be used.
+    """
+    ctx.obj = Workspace(home, product)
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete joren's commands.
+
+    \b
+    Example:
+      joren completion bash > ~/.local/share/bash-completion/completions/joren
+    """
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(main, {}, "joren", "_JOREN_COMPLETE").source())
+
+
+for command in (demo, card, shop, tap, redeem, load, pay, void, settle, trace, decode, completion):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()

@@ -4,14 +4,18 @@ from .dialog import Ask, Dialog, Done, Slot, feed, replay, run, run_async, start
 from .errors import CardFault, CardLost, CardRefused, DialogError, HostError, JournalError
 from .fate import Fate
 from .holder import Acceptor, KeyHolder, shop_card_id
+from .issuer import issue_customer, issue_shop, set_customer_status, set_shop_status
 from .journal import Journal, Row
+from .masters import Masters
 from .offers import Offer, Offers
+from .product import DEFAULT_PRODUCT, Product
 from .results import Detail, Granted, Receipt, Settled, Standing
 from .shop_holder import ShopCardHolder
 from .software_keys import SoftwareKeys
 from .till import Till
 
 __all__ = [
+    "DEFAULT_PRODUCT",
     "Acceptor",
     "Ask",
     "CardFault",
@@ -27,8 +31,10 @@ __all__ = [
     "Journal",
     "JournalError",
     "KeyHolder",
+    "Masters",
     "Offer",
     "Offers",
+    "Product",
     "Receipt",
     "Row",
     "Settled",
@@ -38,9 +44,13 @@ __all__ = [
     "Standing",
     "Till",
     "feed",
+    "issue_customer",
+    "issue_shop",
     "replay",
     "run",
     "run_async",
+    "set_customer_status",
+    "set_shop_status",
     "shop_card_id",
     "start",
 ]

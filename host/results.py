@@ -7,10 +7,11 @@ from typing import ClassVar
 from joren.apdu import Kind
 from joren.apdu.record import Record
 
+from . import wire
 from .journal import Row
 from .offers import Offer
 
-__all__ = ["Detail", "Granted", "Receipt", "Settled", "Standing"]
+__all__ = ["Detail", "Granted", "Receipt", "Settled", "Standing", "detail_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,13 @@ class Detail:
     points_before: int
     points_now: int
     purse_minor: int
+
+
+def detail_of(data: bytes) -> Detail:
+    """The detail in what GET RESULT answers to P1 = 01, 31 bytes."""
+    detail = wire.Detail.decode(data)
+    first, second, third, fourth = (int.from_bytes(detail.values[at : at + 4]) for at in range(0, 16, 4))
+    return Detail((first, second, third, fourth), detail.points_before, detail.points_now, detail.purse_minor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from .fate import Fate
 from .holder import Acceptor, Authorization, KeyHolder, shop_card_id
 from .journal import Journal, Row
 from .offers import Offers
-from .results import Detail, Granted, Receipt, Settled, Standing
+from .results import Granted, Receipt, Settled, Standing, detail_of
 from .sale import EARNING, Sale, check_hour, pin_block
 from .settle import settle, take
 
@@ -274,7 +274,7 @@ class Till:
         data = yield from ask(Slot.CUSTOMER, wire.get_result(hour, detailed=detailed), length)
         rank, score = data[0], int.from_bytes(data[1:3])
         offers = self.offers.choose(rank, score, None, self.offers_max)
-        return Standing(info.card_id, rank, score, _detail(data) if detailed else None, settled, offers)
+        return Standing(info.card_id, rank, score, detail_of(data) if detailed else None, settled, offers)
 
     def _settle(self) -> Dialog[Settled]:
         info, rows = yield from self._ready_tap()
@@ -288,9 +288,3 @@ class Till:
 
 def _name(card_id: bytes) -> str:
     return card_id.hex().upper()
-
-
-def _detail(data: bytes) -> Detail:
-    detail = wire.Detail.decode(data)
-    first, second, third, fourth = (int.from_bytes(detail.values[at : at + 4]) for at in range(0, 16, 4))
-    return Detail((first, second, third, fourth), detail.points_before, detail.points_now, detail.purse_minor)

@@ -1,0 +1,234 @@
+"""joren demo: a purchase log through simulated cards, and what the ranks on the cards foretold."""
+
+from collections import Counter as Tally
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from joren.apdu import AID_CUSTOMER, AID_SHOP, Transmit, aid
+from joren.applet.customer import CustomerCard
+from joren.applet.shop import ShopCard
+from joren.host import (
+    DEFAULT_PRODUCT,
+    HostError,
+    Journal,
+    Masters,
+    Product,
+    ShopCardHolder,
+    Slot,
+    SoftwareKeys,
+    Till,
+    issue_customer,
+    issue_shop,
+    run,
+)
+from joren.host.replay.log import Log, read_log
+from joren.host.replay.page import page
+from joren.host.replay.play import Counter, Customer, Play
+from joren.host.replay.summary import Summary, summarize
+from joren.simulator.chip import Chip
+from joren.simulator.reader import Reader
+
+from .output import console, json_option, reply, table
+
+__all__ = ["demo"]
+
+CDNOW = Path(__file__).resolve().parent.parent / "examples" / "cdnow" / "purchases.csv"
+CDNOW_CUT = date(1997, 9, 30)
+ONE_CARD, TWO_CARD = 1, 2
+SHOP_CARDS = 2
+ALL = 0xFFFFFFFF
+"""The ceilings of the shop cards: this play is not about them."""
+
+
+class Street:
+    """A till with software keys, tills with shop cards, and a card for every customer of the log, all on chips in this process."""
+
+    def __init__(self, product: Product, masters: Masters) -> None:
+        self.product = product
+        self.masters = masters
+        keys = SoftwareKeys(product.programme, 1, 0, masters.till)
+        self.software = Counter("software keys", Till(keys, Journal(":memory:")), by_card=False)
+        self.with_cards = [
+            Counter(f"shop card {number}", Till(ShopCardHolder(product.programme), Journal(":memory:")), by_card=True)
+            for number in range(2, SHOP_CARDS + 2)
+        ]
+        self.readers = {counter.name: {Slot.CUSTOMER: Reader("customer card")} for counter in (self.software, *self.with_cards)}
+        for number, counter in enumerate(self.with_cards, 2):
+            self.readers[counter.name][Slot.SHOP] = self._shop_card(number)
+        self.chips: dict[str, Chip] = {}
+
+    @property
+    def counters(self) -> list[tuple[Counter, Mapping[Slot, Transmit]]]:
+        """Every till with the links to its readers."""
+        return [(counter, self._links(counter)) for counter in (self.software, *self.with_cards)]
+
+    def counter_of(self, number: int) -> Counter:
+        """Half of the customers are of the till with software keys, half of those with shop cards."""
+        return self.with_cards[number // 2 % SHOP_CARDS] if number % 2 else self.software
+
+    def issue(self, number: int, customer: Customer) -> None:
+        """A card for the customer, who is the number-th; it takes orders of the customer's kind of till alone."""
+        product = self.product
+        modes = TWO_CARD if customer.counter.by_card else ONE_CARD
+        product = replace(product, limits=replace(product.limits, modes=modes))
+        chip = Chip(b"customer card" + number.to_bytes(4))
+        chip.install(CustomerCard, aid(AID_CUSTOMER, product.programme))
+        self.chips[customer.name] = chip
+        run(issue_customer(product, self.masters, (number + 1).to_bytes(8)), self.tap(customer))
+
+    def tap(self, customer: Customer) -> Mapping[Slot, Transmit]:
+        """Puts the card of a customer into the reader of its counter."""
+        reader = self.readers[customer.counter.name][Slot.CUSTOMER]
+        if reader.card_present:
+            reader.remove()
+        reader.insert(self.chips[customer.name])
+        return self._links(customer.counter)
+
+    def _links(self, counter: Counter) -> Mapping[Slot, Transmit]:
+        return {slot: reader.transmit for slot, reader in self.readers[counter.name].items()}
+
+    def _shop_card(self, number: int) -> Reader:
+        reader, chip = Reader("shop card"), Chip(b"shop card" + number.to_bytes(4))
+        chip.install(ShopCard, aid(AID_SHOP, self.product.programme))
+        reader.insert(chip)
+        run(issue_shop(self.product, self.masters, number, 1, ALL, 0, may_load=False), {Slot.SHOP: reader.transmit})
+        return reader
+
+
+@click.command("demo")
+@click.option("--purchases", type=click.Path(path_type=Path, dir_okay=False), help="A CSV file; else CDNOW.")
+@click.option("--cut", metavar="DAY", help="The cards are read after this day. Default: 1997-09-30, or half of your log.")
+@click.option("--skip-bad", is_flag=True, help="Leave out lines that are wrong; else nothing is played.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first customers of the log, this many.")
+@click.option("--customer", help="Whose score over time is drawn. Default: who bought most often.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("joren-demo.html"), show_default=True, help="The page."
+)
+@json_option
+def demo(purchases: Path | None, cut: str | None, skip_bad: bool, limit: int | None, customer: str | None, out: Path) -> None:
+    """Play a purchase log through cards, and show how the ranks of one day foretold the rest.
+
+    Half of the customers have cards for tills with software keys (one-card), half for tills with a shop card (two-card). Every purchase
+    is a dialog of APDUs with full cryptography. At the cut the cards are read; at the end their ranks are compared with what came.
+
+    \b
+    Examples:
+      joren demo
+      joren demo --limit 500 --out small.html
+      joren demo --purchases my.csv --cut 2025-12-31 --skip-bad
+    """
+    begun = monotonic()
+    log = _read(purchases or CDNOW, skip_bad, limit)
+    day = _cut(log, cut, CDNOW_CUT if purchases is None else None)
+    summary, product = _play(log, day, customer)
+    seconds = monotonic() - begun
+    source = "CDNOW" if purchases is None else purchases.name
+    out.write_text(page(summary, product, source, day), encoding="utf-8")
+    fields = {**asdict(summary), "agrees": summary.agrees, "cut": day.isoformat(), "page": str(out), "seconds": round(seconds, 1)}
+    reply("demo", fields, lambda: _show(summary, product, source, day, out, seconds))
+    if not summary.agrees:
+        raise SystemExit(1)
+
+
+def _read(path: Path, skip_bad: bool, limit: int | None) -> Log:
+    log = read_log(path, skip_bad)
+    if not log.rows:
+        raise HostError(f"{path}: no line of it can be played; the first is {log.bad[0]}")
+    if limit is not None:
+        first = set(list(dict.fromkeys(row.card for row in log.rows))[:limit])
+        log = Log(tuple(row for row in log.rows if row.card in first), log.bad)
+    return log
+
+
+def _cut(log: Log, text: str | None, default: date | None) -> date:
+    first, last = log.rows[0].time.date(), log.rows[-1].time.date()
+    try:
+        day = date.fromisoformat(text) if text else default or first + (last - first) // 2
+    except ValueError:
+        raise HostError(f"--cut: a day such as {last} expected, {text!r} came") from None
+    if not first <= day <= last:
+        raise HostError(f"--cut: a day from {first} to {last} expected, as the log has it, {day} came")
+    return day
+
+
+def _play(log: Log, day: date, watched: str | None) -> tuple[Summary, Product]:
+    product, masters = _product(log), Masters.create()
+    street = Street(product, masters)
+    names = sorted({row.card for row in log.rows})
+    customers = {name: Customer(name, street.counter_of(number)) for number, name in enumerate(names)}
+    cut = datetime.combine(day + timedelta(days=1), datetime.min.time())
+    before = [row for row in log.rows if row.time < cut]
+    after = log.rows[len(before) :]
+    play = Play(product, street, customers, _watched(log, watched))
+    with _progress() as progress:
+        for number, customer in enumerate(progress.track(customers.values(), description="cards issued")):
+            street.issue(number, customer)
+        for row in progress.track(before, description="purchases to the cut"):
+            play.tap(row, after_cut=False)
+        for customer in progress.track(list(play.used()), description="cards read at the cut"):
+            play.read_at_cut(customer, product.hour_of(cut))
+        for row in progress.track(after, description="purchases after it"):
+            play.tap(row, after_cut=True)
+        for customer in progress.track(list(play.used()), description="cards read at the end"):
+            play.read_at_end(customer, product.hour_of(log.rows[-1].time))
+    return summarize(play, street.counters, masters, len(log.bad)), product
+
+
+def _progress() -> Progress:
+    """A bar on the error stream; on what is no terminal, nothing."""
+    columns = (TextColumn("{task.description:>22}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    out = console(stderr=True)
+    return Progress(*columns, console=out, disable=not out.is_terminal)
+
+
+def _product(log: Log) -> Product:
+    """The product that joren has, with the log's first year as epoch, and no word against long absences."""
+    rules = replace(DEFAULT_PRODUCT.rules, jump_max_hours=0xFFFF)
+    return replace(DEFAULT_PRODUCT, currency="", epoch=date(log.rows[0].time.year, 1, 1), rules=rules)
+
+
+def _watched(log: Log, wanted: str | None) -> str:
+    """The customer that was asked for, or the one that bought most often. Raises HostError."""
+    taps = Tally(row.card for row in log.rows)
+    if wanted is not None and wanted not in taps:
+        raise HostError(f"--customer: a card of the log expected, {wanted!r} came")
+    return wanted or taps.most_common(1)[0][0]
+
+
+def _show(summary: Summary, product: Product, source: str, day: date, out: Path, seconds: float) -> None:
+    screen = console()
+    screen.print(
+        f"{source}: {summary.purchases:,} purchases of {summary.cards:,} cards, {summary.cards_one_card:,} one-card and "
+        f"{summary.cards_two_card:,} two-card, in {seconds:.0f} s"
+    )
+    if summary.lines_skipped:
+        screen.print(f"{summary.lines_skipped:,} lines of the log were wrong and left out")
+    columns = ("rank", "cards", f"spent after {day}", "per card", "bought again", "points granted", "points owed")
+    rows = []
+    for row in summary.ranks:
+        share = f"{row.bought_again / row.cards:.0%}" if row.cards else "-"
+        each = product.money(row.spent_after_minor // row.cards) if row.cards else "-"
+        told = [str(row.rank), f"{row.cards:,}", product.money(row.spent_after_minor), each, share]
+        rows.append([*told, f"{row.points_granted:,}", f"{row.points_owed:,}"])
+    screen.print(table(columns, rows, frozenset(columns)))
+    if summary.gini is not None and summary.auc is not None:
+        screen.print(
+            f"The scores of {day} foretold the rest with a Gini of [bold]{summary.gini:.4f}[/] and an AUC of [bold]{summary.auc:.4f}[/]."
+        )
+    else:
+        screen.print("Nothing was bought after the cut, or all cards alike: nothing to foretell.")
+    screen.print(
+        f"Points granted: {summary.points_granted_cards:,} in the cards' logs, {summary.points_granted_tills:,} by shop cards and tills, "
+        f"{summary.points_granted_receipts:,} in receipts"
+    )
+    screen.print(
+        f"Receipts verified with the issuer's key: {summary.receipts_verified:,} of {summary.purchases:,}; with any one bit flipped: "
+        f"{'refused' if summary.flipped_bit_refused else '[red]ACCEPTED[/]'}"
+    )
+    screen.print(f"The page with pictures: {out}")

@@ -1,0 +1,120 @@
+"""How every command answers: text for people, with `--json` one JSON object, and an exit code that says whose fault it was.
+
+0 done; 1 a fault of joren; 2 a wrong command line or argument; 3 a card refused; 4 a card broke the protocol; 5 the link to a card was
+lost; 6 a file can not be used.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError
+from joren.host.replay.log import BadLog
+from joren.simulator.image import BadImage
+from joren.simulator.trace import BadTrace
+
+__all__ = ["Commands", "Failure", "bar", "console", "json_option", "reply", "table", "wants_json"]
+
+VERSION = 1
+META = "joren.json"
+EXIT_CODES: dict[type[Exception], int] = {
+    HostError: 2,
+    CardRefused: 3,
+    CardFault: 4,
+    CardLost: 5,
+    JournalError: 6,
+    BadImage: 6,
+    BadLog: 6,
+    BadTrace: 6,
+    OSError: 6,
+}
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Failure(click.ClickException):
+    """An error as a command tells it."""
+
+    def __init__(self, error: Exception, exit_code: int, as_json: bool) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.exit_code = exit_code  # type: ignore[misc]
+        self.as_json = as_json
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        if self.as_json:
+            fields: dict[str, Any] = {"error": type(self.error).__name__, "message": self.message, "exit_code": self.exit_code}
+            if isinstance(self.error, CardRefused):
+                fields |= {"card": self.error.card, "sw": f"{self.error.sw:04X}", "status": self.error.status.name}
+            if isinstance(self.error, CardLost):
+                fields |= {"card": self.error.card, "reference": self.error.reference}
+                fields["fate"] = self.error.fate.value if self.error.fate else None
+            click.echo(_json("error", fields))
+        else:
+            click.echo(f"joren: {self.message}", err=True)
+
+
+class Commands(click.Group):
+    """A group whose commands end with the exit code of their error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except tuple(EXIT_CODES) as error:
+            code = next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+            raise Failure(error, code, wants_json(ctx)) from error
+
+
+def wants_json(ctx: click.Context | None = None) -> bool:
+    """Whether the command that runs was called with `--json`."""
+    return bool((ctx or click.get_current_context()).meta.get(META))
+
+
+def json_option(function: F) -> F:
+    """Adds `--json`."""
+
+    def note(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        ctx.meta[META] = value
+
+    text = "Answer with one JSON object."
+    return click.option("--json", is_flag=True, expose_value=False, is_eager=True, callback=note, help=text)(function)
+
+
+def reply(name: str, fields: Mapping[str, Any], show: Callable[[], None]) -> None:
+    """Answers: with `--json` the fields as one object of format joren-NAME, else what `show` prints."""
+    if wants_json():
+        click.echo(_json(name, fields))
+    else:
+        show()
+
+
+def _json(name: str, fields: Mapping[str, Any]) -> str:
+    return json.dumps({"format": f"joren-{name}", "version": VERSION, **fields}, ensure_ascii=False)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where tables and progress are drawn. Not on a terminal: plain text of 120 columns."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else 120, highlight=False)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> Table:
+    """A table; the columns named in `right` are set to the right."""
+    drawn = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        drawn.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*row)
+    return drawn
+
+
+def bar(part: float, width: int = 24) -> str:
+    """A bar of `width` characters, `part` (0..1) of it full."""
+    full = round(max(0.0, min(1.0, part)) * width)
+    return "█" * full + "░" * (width - full)

@@ -1,0 +1,257 @@
+"""joren tap, redeem, load, pay, void, settle: a counter with simulated cards.
+
+How it works. A sale is a dialog of the host library's Till, driven over two simulated readers. Every till has its journal in the workspace,
+so a sale that was lost is settled at the next tap, by any of these commands. `--lose` breaks the link on purpose.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, TypeVar
+
+import click
+
+from joren.apdu import Transmit
+from joren.apdu.explain import decoded
+from joren.host import Dialog, Granted, HostError, Journal, KeyHolder, Settled, ShopCardHolder, Slot, SoftwareKeys, Till, run
+from joren.host.kiosk import select_shop
+from joren.simulator.reader import Loss, Losses, Reader, When
+from joren.simulator.trace import TraceWriter
+
+from .options import card_argument, complete_shops, pin_options, read_pins, time_option
+from .output import console, json_option, reply
+from .shop import SOFTWARE_SHOP
+from .views import granted_fields, granted_picture, row_fields
+from .workspace import CARDS, SHOPS, Workspace, pass_workspace
+
+__all__ = ["load", "pay", "redeem", "settle", "tap", "void"]
+
+SOFTWARE_TERMINAL = 0
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What all commands at a counter are given."""
+
+    card: str
+    shop_card: str | None
+    lose: tuple[str, ...]
+    trace: Path | None
+    stop: tuple[str, ...]
+    reference: str | None = None
+    time: datetime | None = None
+    language: str = "en"
+
+
+def counter_options(function: F) -> F:
+    """CARD and the options of a counter, which become a Counter."""
+    trace_file = click.Path(path_type=Path, dir_okay=False)
+    options = [
+        card_argument,
+        click.option("--shop-card", metavar="SHOP", shell_complete=complete_shops, help="Use this shop card; else software keys."),
+        click.option("--lose", metavar="N:WHEN", multiple=True, help="Lose the N-th APDU, `before` or `after` the card acted."),
+        click.option("--trace", type=trace_file, help="Write every APDU to this file, as JSON lines."),
+        click.option("--stop", metavar="HEX", multiple=True, help="Refuse the card with this id: a stop list."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def sale_options(function: F) -> F:
+    """--reference, --time, --language and --json."""
+    reference = click.option("--reference", help="The till's name for the sale. The same again gives the same sale's result.")
+    language = click.option("--language", default="en", show_default=True, help="Of the offers.")
+    return reference(time_option(language(json_option(function))))
+
+
+@click.command("tap")
+@counter_options
+@click.argument("amount")
+@click.option("--category", type=click.IntRange(0, 15), default=0, show_default=True, help="Of what was bought.")
+@click.option("--factor", default="1", show_default=True, help="Campaign factor: 2 for double points, 1.5, ...")
+@click.option("--pay", is_flag=True, help="Take the amount from the purse in the same tap.")
+@pin_options
+@sale_options
+@pass_workspace
+def tap(
+    workspace: Workspace,
+    /,
+    amount: str,
+    category: int,
+    factor: str,
+    pay: bool,
+    pin_file: Path | None,
+    ask_pin: bool,
+    **counter: Any,
+) -> None:
+    """A purchase of AMOUNT: the card computes rank and points. With --shop-card the shop card computes.
+
+    \b
+    Examples:
+      joren tap alice 12.50
+      joren tap alice 48 --shop-card bakery --category 3 --factor 2
+      joren tap alice 12.50 --lose 2:after
+    """
+    minor = workspace.product.minor(amount)
+    (pin,) = read_pins(pin_file, ask_pin, "PIN")
+    tenths = _tenths(factor)
+    _sell(workspace, Counter(**counter), lambda till, name, hour: till.purchase(name, hour, minor, category, tenths, pay=pay, pin=pin))
+
+
+@click.command("redeem")
+@counter_options
+@click.argument("points", type=int)
+@pin_options
+@sale_options
+@pass_workspace
+def redeem(workspace: Workspace, /, points: int, pin_file: Path | None, ask_pin: bool, **counter: Any) -> None:
+    """Take POINTS from a card.
+
+    \b
+    Example:
+      joren redeem alice 100
+    """
+    (pin,) = read_pins(pin_file, ask_pin, "PIN")
+    _sell(workspace, Counter(**counter), lambda till, name, hour: till.redeem(name, hour, points, pin=pin))
+
+
+@click.command("load")
+@counter_options
+@click.argument("amount")
+@sale_options
+@pass_workspace
+def load(workspace: Workspace, /, amount: str, **counter: Any) -> None:
+    """Load the purse of a card with AMOUNT.
+
+    \b
+    Example:
+      joren load alice 50
+    """
+    minor = workspace.product.minor(amount)
+    _sell(workspace, Counter(**counter), lambda till, name, hour: till.load(name, hour, minor))
+
+
+@click.command("pay")
+@counter_options
+@click.argument("amount")
+@pin_options
+@sale_options
+@pass_workspace
+def pay(workspace: Workspace, /, amount: str, pin_file: Path | None, ask_pin: bool, **counter: Any) -> None:
+    """Take AMOUNT from the purse of a card. `joren tap --pay` pays and earns in one tap.
+
+    \b
+    Example:
+      joren pay alice 3.20
+    """
+    minor = workspace.product.minor(amount)
+    (pin,) = read_pins(pin_file, ask_pin, "PIN")
+    _sell(workspace, Counter(**counter), lambda till, name, hour: till.pay(name, hour, minor, pin=pin))
+
+
+@click.command("void")
+@counter_options
+@click.argument("sold", metavar="REFERENCE")
+@sale_options
+@pass_workspace
+def void(workspace: Workspace, /, sold: str, **counter: Any) -> None:
+    """Take back the sale REFERENCE: the last one of its card, made at this till.
+
+    \b
+    Example:
+      joren void alice S-1
+    """
+    _sell(workspace, Counter(**counter), lambda till, name, hour: till.void(name, hour, sold))
+
+
+@click.command("settle")
+@counter_options
+@json_option
+@pass_workspace
+def settle(workspace: Workspace, /, **counter: Any) -> None:
+    """Find out what became of lost sales of a card, and sell nothing.
+
+    \b
+    Example:
+      joren settle alice
+    """
+    settled: Settled = _drive(workspace, Counter(**counter), lambda till: till.settle())
+    rows = [row_fields(row) for row in settled.rows]
+    lines = [f"{row['reference'] or 'a sale without a reference'}: {row['fate']}" for row in rows] or ["nothing to settle"]
+    reply("settled", {"card_id": settled.card_id.hex().upper(), "settled": rows}, lambda: click.echo("\n".join(lines)))
+
+
+def _sell(workspace: Workspace, counter: Counter, make: Callable[[Till, str, int], Dialog[Granted]]) -> None:
+    name = counter.reference or f"S-{token_hex(4)}"
+    product, language = workspace.product, counter.language
+    hour = product.hour_of(counter.time or datetime.now())
+    granted = _drive(workspace, counter, lambda till: make(till, name, hour))
+    reply("sale", granted_fields(granted, language), lambda: console().print(granted_picture(granted, product, language)))
+
+
+def _drive(workspace: Workspace, counter: Counter, make: Callable[[Till], Dialog[T]]) -> T:
+    """Both readers with their cards, the till with its journal, and the dialog to its end."""
+    with ExitStack() as stack:
+        stack.enter_context(workspace.alone())
+        readers = {Slot.CUSTOMER: stack.enter_context(workspace.inserted(CARDS, counter.card))}
+        if counter.shop_card is not None:
+            readers[Slot.SHOP] = stack.enter_context(workspace.inserted(SHOPS, counter.shop_card))
+        holder, shop, terminal = _holder(workspace, readers)
+        journal = stack.enter_context(Journal(workspace.home / "tills" / f"{shop}-{terminal}.sqlite"))
+        stack.enter_context(_watched(counter, readers))
+        stop_list = frozenset(map(_card_id, counter.stop))
+        till = Till(holder, journal, stop_list=stop_list, offers=workspace.offers)
+        links: dict[Slot, Transmit] = {slot: reader.transmit for slot, reader in readers.items()}
+        return run(make(till), links)
+
+
+def _holder(workspace: Workspace, readers: dict[Slot, Reader]) -> tuple[KeyHolder, int, int]:
+    programme, masters = workspace.product.programme, workspace.masters
+    if Slot.SHOP in readers:
+        info = run(select_shop(programme), {Slot.SHOP: readers[Slot.SHOP].transmit})
+        return ShopCardHolder(programme), info.shop, info.terminal
+    keys = SoftwareKeys(programme, SOFTWARE_SHOP, SOFTWARE_TERMINAL, masters.till, masters.load)
+    return keys, SOFTWARE_SHOP, SOFTWARE_TERMINAL
+
+
+@contextmanager
+def _watched(counter: Counter, readers: dict[Slot, Reader]) -> Iterator[None]:
+    """From here on APDUs are counted, lost on order, and written to the trace."""
+    losses = Losses(map(_loss, counter.lose))
+    for reader in readers.values():
+        reader.losses = losses
+    if counter.trace is None:
+        yield
+        return
+    with counter.trace.open("w", encoding="utf-8") as file:
+        writer = TraceWriter(file, decoder=decoded)
+        for reader in readers.values():
+            writer.attach(reader)
+        yield
+
+
+def _loss(text: str) -> Loss:
+    number, _, when = text.partition(":")
+    if not number.isdigit() or number == "0" or when not in ("before", "after"):
+        raise HostError(f"--lose: the number of an APDU and when, as 2:after, expected, {text!r} came")
+    return Loss(int(number), When(when))
+
+
+def _card_id(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise HostError(f"--stop: a card id in hexadecimal expected, {text!r} came") from None
+
+
+def _tenths(factor: str) -> int:
+    whole, _, tenth = factor.partition(".")
+    if not whole.isdigit() or len(tenth) > 1 or not (tenth or "0").isdigit() or int(whole) > 25:
+        raise HostError(f"--factor: 0.1 to 25.5 with at most one decimal expected, {factor!r} came")
+    return int(whole) * 10 + int(tenth or 0)

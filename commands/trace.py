@@ -1,0 +1,165 @@
+"""joren trace: look at a trace of APDUs, and do it again on cards; joren decode: explain one APDU."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from joren.apdu import Command, MalformedCommand, Response
+from joren.apdu.explain import Explained, explain_command, explain_response
+from joren.host import HostError
+from joren.simulator.image import load_image
+from joren.simulator.reader import Reader
+from joren.simulator.trace import BadTrace, Line, read_trace, replay
+
+from .output import Commands, console, json_option, reply, table
+from .workspace import CARDS, SHOPS, Workspace, pass_workspace
+
+__all__ = ["decode", "trace"]
+
+FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+@click.group("trace", cls=Commands)
+def trace() -> None:
+    """Look at traces of APDUs, and do them again."""
+
+
+@trace.command("show")
+@click.argument("file", type=FILE)
+@json_option
+def show(file: Path) -> None:
+    """Show a trace: which card, which command, what it carried, what came back.
+
+    \b
+    Example:
+      joren trace show tap.jsonl
+    """
+    lines = _read(file)
+
+    def draw() -> None:
+        out = console()
+        for line in lines:
+            if line.event != "apdu":
+                out.print(Text(f"{line.reader}: {line.event}", style="dim"))
+                continue
+            command = _text(line.decoded.get("command")) or line.command
+            response = _text(line.decoded.get("response")) or line.response or "no answer"
+            out.print(Text(f"{line.reader}  ", style="bold") + Text(command))
+            out.print(Text(f"    > {line.command}", style="dim"))
+            out.print(Text(f"    < {line.response or '(none)'}  {response}", style="" if line.response.endswith("9000") else "red"))
+        apdus = [line for line in lines if line.event == "apdu"]
+        size = sum((len(line.command) + len(line.response)) // 2 for line in apdus)
+        out.print(f"{len(apdus)} APDUs, {size} bytes")
+
+    fields = [
+        {"reader": line.reader, "event": line.event, "command": line.command, "response": line.response, "decoded": line.decoded}
+        for line in lines
+    ]
+    reply("trace-show", {"lines": fields}, draw)
+
+
+@trace.command("replay")
+@click.argument("file", type=FILE)
+@click.option("--card", metavar="CARD", help="The customer card: a name, or the image it had before.")
+@click.option("--shop-card", metavar="SHOP", help="The shop card, likewise.")
+@json_option
+@pass_workspace
+def replay_command(workspace: Workspace, file: Path, card: str | None, shop_card: str | None) -> None:
+    """Send the commands of a trace again, to copies of the cards, and show where the answers differ. No card is changed.
+
+    A card answers as before only in the state of before: keep its image (joren card image CARD --out FILE) before the trace is made.
+    Ends with exit code 1 where something differs.
+
+    \b
+    Example:
+      joren trace replay tap.jsonl --card before.json
+    """
+    lines = _read(file)
+    readers = {}
+    with workspace.alone():
+        for place, name in ((CARDS, card), (SHOPS, shop_card)):
+            if name is not None:
+                readers[place.what] = Reader(place.what)
+                readers[place.what].insert(load_image(workspace.path(place, name), workspace.masters.storage))
+    try:
+        differences = list(replay(lines, readers))
+    except BadTrace as error:
+        raise HostError(f"{file}: {error}") from error
+    fields = [{"line": one.line.number, "expected": one.expected, "came": one.came} for one in differences]
+
+    def draw() -> None:
+        for one in fields:
+            click.echo(f"line {one['line']}: {one['expected'] or 'nothing'} expected, {one['came']} came")
+        click.echo(f"{sum(line.event == 'apdu' for line in lines)} APDUs, {len(differences)} different")
+
+    reply("trace-replay", {"apdus": sum(line.event == "apdu" for line in lines), "differences": fields}, draw)
+    if differences:
+        sys.exit(1)
+
+
+@click.command("decode")
+@click.argument("apdu")
+@click.argument("response", required=False)
+@json_option
+def decode(apdu: str, response: str | None) -> None:
+    """Explain an APDU in hexadecimal, and the RESPONSE to it; "-" reads the APDU from standard input. Secrets are not shown.
+
+    \b
+    Examples:
+      joren decode 00A404000CF06A6F72656E010001
+      joren decode "80 38 00 00 02 01 2C 03" "02 01 9C 90 00"
+    """
+    if apdu == "-":
+        apdu = click.get_text_stream("stdin").read()
+    command = _command(apdu)
+    told = [("command", explain_command(command))]
+    if response is not None:
+        told.append(("response", explain_response(command, _response(response))))
+
+    def draw() -> None:
+        for what, explained in told:
+            console().print(Text(f"{what}: {explained.name}", style="bold"))
+            rows = [[f"{field.offset}", f"{field.length}", field.name, field.value] for field in explained.fields]
+            if rows:
+                console().print(table(("offset", "bytes", "field", "value"), rows, frozenset({"offset", "bytes"})))
+            if explained.note:
+                console().print(Text(explained.note, style="red"))
+
+    reply("decode", {what: _fields(explained) for what, explained in told}, draw)
+
+
+def _read(file: Path) -> list[Line]:
+    try:
+        with file.open(encoding="utf-8") as text:
+            return list(read_trace(text))
+    except (BadTrace, UnicodeDecodeError) as error:
+        raise BadTrace(f"{file}: {error}") from error
+
+
+def _text(told: Any) -> str:
+    return str(told.get("name", "")) if isinstance(told, Mapping) else ""
+
+
+def _fields(explained: Explained) -> dict[str, Any]:
+    fields = [{"offset": one.offset, "length": one.length, "name": one.name, "value": one.value} for one in explained.fields]
+    return {"name": explained.name, "case": explained.case, "fields": fields, "note": explained.note}
+
+
+def _command(text: str) -> Command:
+    try:
+        return Command.decode(bytes.fromhex(text))
+    except MalformedCommand as error:
+        raise HostError(f"APDU: {error}") from None
+    except ValueError:
+        raise HostError("APDU: bytes in hexadecimal expected, something else came") from None
+
+
+def _response(text: str) -> Response:
+    try:
+        return Response.decode(bytes.fromhex(text))
+    except ValueError as error:
+        raise HostError(f"response: bytes in hexadecimal, at least 2, expected ({error})") from None

@@ -1,0 +1,146 @@
+"""The folder in which the commands keep simulated cards, development keys and the tills' journals: `.joren`, $JOREN_HOME or `--home`.
+
+How it works. A card is an image file whose secrets are wrapped under the storage key of keys.json. While a command has a card in a reader,
+the image is written anew after every command that changed the card and before its answer goes on, as a real card would have kept it: so
+whatever kills this process, card and journal are as after a power cut. One command at a time works in a folder.
+"""
+
+import fcntl
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_bytes
+
+import click
+
+from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Response, aid
+from joren.applet.customer import CustomerCard
+from joren.applet.shop import ShopCard
+from joren.host import DEFAULT_PRODUCT, HostError, Masters, Offers, Product
+from joren.simulator.chip import Chip
+from joren.simulator.image import load_image, save_image
+from joren.simulator.reader import Reader
+
+__all__ = ["CARDS", "SHOPS", "Place", "Workspace", "pass_workspace"]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+SEED_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder of card images."""
+
+    folder: str
+    what: str
+    make: str
+
+
+CARDS = Place("cards", "customer card", "joren card new")
+SHOPS = Place("shops", "shop card", "joren shop new")
+
+
+class Workspace:
+    """The folder `home`. `product_file` None: product.toml in it, or else the product that joren has."""
+
+    def __init__(self, home: Path, product_file: Path | None = None) -> None:
+        self.home = home
+        self._product_file = product_file
+        self._masters: Masters | None = None
+
+    @property
+    def product(self) -> Product:
+        """The card product."""
+        path = self._product_file or self.home / "product.toml"
+        return Product.load(path) if self._product_file or path.exists() else DEFAULT_PRODUCT
+
+    @property
+    def masters(self) -> Masters:
+        """The development keys; made, with a word about it, where there are none."""
+        if self._masters is None:
+            path = self.home / "keys.json"
+            if not path.exists():
+                Masters.create().save_file(path)
+                click.echo(f"made development keys in {path}; never use them for real cards", err=True)
+            self._masters = Masters.load_file(path)
+        return self._masters
+
+    @property
+    def offers(self) -> Offers:
+        """The offers of offers.toml in the folder; none without it."""
+        path = self.home / "offers.toml"
+        return Offers.load(path) if path.exists() else Offers()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Makes the folder where it is missing, and waits until no other joren works in it."""
+        for folder in (self.home, self.home / CARDS.folder, self.home / SHOPS.folder, self.home / "tills"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.home / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                click.echo(f"waiting for another joren that works in {self.home}", err=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def names(self, place: Place) -> list[str]:
+        """The names of the cards there."""
+        return sorted(path.stem for path in (self.home / place.folder).glob("*.json"))
+
+    def new_path(self, place: Place, name: str) -> Path:
+        """Where a new card of this name goes. Raises HostError for a name that is taken or can not be."""
+        if not NAME.fullmatch(name):
+            raise HostError(f"name: up to 32 letters, digits, '-', '_' and '.' expected, {name!r} came")
+        path = self.home / place.folder / f"{name}.json"
+        if path.exists():
+            raise HostError(f"{place.what} {name}: there is one of this name already")
+        return path
+
+    def path(self, place: Place, name: str) -> Path:
+        """The image of a card, by its name here or by the path of an image file. Raises HostError."""
+        path = self.home / place.folder / f"{name}.json"
+        if path.exists():
+            return path
+        if Path(name).is_file():
+            return Path(name)
+        known = ", ".join(self.names(place)) or f"none yet; {place.make} makes one"
+        raise HostError(f"{place.what} {name}: none of this name; there are: {known}")
+
+    def blank(self, place: Place) -> Chip:
+        """A chip of its own with the applet, not personalized."""
+        chip = Chip(token_bytes(SEED_SIZE))
+        role, applet = (AID_CUSTOMER, CustomerCard) if place is CARDS else (AID_SHOP, ShopCard)
+        chip.install(applet, aid(role, self.product.programme))
+        return chip
+
+    @contextmanager
+    def inserted(self, place: Place, name: str) -> Iterator[Reader]:
+        """The card in a reader that is named after it; its image follows what the card does."""
+        path = self.path(place, name)
+        with self.followed(place, load_image(path, self.masters.storage), path) as reader:
+            yield reader
+
+    @contextmanager
+    def followed(self, place: Place, chip: Chip, path: Path) -> Iterator[Reader]:
+        """A chip in a reader; `path` gets its image whenever it has changed."""
+        reader, storage = Reader(place.what), self.masters.storage
+        kept = [(chip.snapshot(), chip.draws)]
+
+        def follow(_reader: str, _event: str, _command: Command | None, _response: Response | None) -> None:
+            now = (chip.snapshot(), chip.draws)
+            if now != kept[0]:
+                save_image(chip, path, storage)
+                kept[0] = now
+
+        reader.observers.append(follow)
+        reader.insert(chip)
+        try:
+            yield reader
+        finally:
+            reader.remove()
+
+
+pass_workspace = click.make_pass_decorator(Workspace)

@@ -1,0 +1,183 @@
+"""A card product: what a programme's cards are issued with, and how its people count time and money.
+
+A TOML file, as examples/product.toml, which has every key; each is needed, and no other is taken. Hours on the cards count from the epoch.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import date, datetime, timedelta
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+from joren.apdu.cards import Limits
+from joren.apdu.state import DEFAULT_RULES, RankRules, Slot
+
+from .errors import HostError
+
+__all__ = ["DEFAULT_PRODUCT", "Product"]
+
+VERSION = 1
+HOUR_MAX = 0xFFFF
+HEAD_KEYS = ("version", "name", "programme", "currency", "minor_digits", "epoch", "rules", "limits")
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One product. `programme` is u16, `epoch` the day whose 00:00 is hour 0, `minor_digits` the decimals of the currency."""
+
+    name: str
+    programme: int
+    currency: str
+    minor_digits: int
+    epoch: date
+    rules: RankRules
+    limits: Limits
+
+    def hour_of(self, time: datetime) -> int:
+        """The hour (u16) a time falls in. Raises HostError for one before the epoch, or more than 65,535 hours after it."""
+        start = datetime.combine(self.epoch, datetime.min.time(), time.tzinfo)
+        hour = (time - start) // timedelta(hours=1)
+        if not 0 <= hour <= HOUR_MAX:
+            last = start + timedelta(hours=HOUR_MAX)
+            raise HostError(f"time: {start:%Y-%m-%d} to {last:%Y-%m-%d} expected, as the programme's epoch has it, {time:%Y-%m-%d} came")
+        return hour
+
+    def time_of(self, hour: int) -> datetime:
+        """When an hour began."""
+        return datetime.combine(self.epoch, datetime.min.time()) + timedelta(hours=hour)
+
+    def money(self, amount_minor: int) -> str:
+        """An amount for people: 1250 minor units of USD with 2 digits are "12.50 USD"."""
+        unit = 10**self.minor_digits
+        decimals = f".{amount_minor % unit:0{self.minor_digits}}" if self.minor_digits else ""
+        return f"{amount_minor // unit:,}{decimals} {self.currency}".rstrip()
+
+    def minor(self, text: str) -> int:
+        """What a person wrote, "12.50", in minor units, 1250. Raises HostError."""
+        whole, point, decimals = text.partition(".")
+        right = whole.isascii() and whole.isdigit() and len(whole) <= 10 and (not point or (decimals.isascii() and decimals.isdigit()))
+        if not right or len(decimals) > self.minor_digits:
+            raise HostError(f"amount: a number with at most {self.minor_digits} decimals expected, {text!r} came")
+        return int(whole + decimals.ljust(self.minor_digits, "0"))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """From a file. Raises HostError naming the file and the key that is wrong."""
+        try:
+            return cls.parse(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise HostError(f"product {path}: {error.strerror}") from error
+        except (UnicodeDecodeError, HostError) as error:
+            raise HostError(f"product {path}: {error}") from error
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From the text of a file. Raises HostError."""
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise HostError(f"no TOML: {error}") from error
+        head = _table("file", table, HEAD_KEYS)
+        _expect(head["version"] == VERSION, "version", str(VERSION), head["version"])
+        epoch = head["epoch"]
+        _expect(type(epoch) is date, "epoch", "a day such as 2025-01-01", epoch)
+        try:
+            rules, limits = _rules(head["rules"]), _limits(head["limits"])
+            rules.check()
+            limits.check()
+        except ValueError as error:
+            raise HostError(str(error)) from error
+        return cls(
+            _text("name", head["name"]),
+            _number("programme", head["programme"], 0xFFFF),
+            _text("currency", head["currency"]),
+            _number("minor_digits", head["minor_digits"], 4),
+            epoch,
+            rules,
+            limits,
+        )
+
+
+def _expect(right: bool, where: str, expected: str, came: object) -> None:
+    if not right:
+        raise HostError(f"{where}: {expected} expected, {came!r} came")
+
+
+def _table(where: str, table: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
+    if not isinstance(table, dict):
+        raise HostError(f"{where}: a table expected, {table!r} came")
+    for key in keys:
+        _expect(key in table, where, f"the key {key}", ", ".join(table))
+    for key in table:
+        _expect(key in keys, f"{where}: key", f"one of {', '.join(keys)}", key)
+    return table
+
+
+def _number(where: str, value: object, most: int) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise HostError(f"{where}: a whole number in 0..{most} expected, {value!r} came")
+    return value
+
+
+def _text(where: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise HostError(f"{where}: a text expected, {value!r} came")
+    return value
+
+
+def _rules(value: object) -> RankRules:
+    table = dict(_table("rules", value, tuple(field.name for field in fields(RankRules))))
+    for name in ("climb", "keep", "rate_bp"):
+        lines = table[name]
+        _expect(isinstance(lines, list) and len(lines) == 5, f"rules.{name}", "five whole numbers", lines)
+        table[name] = tuple(_number(f"rules.{name}", line, 0xFFFF) for line in lines)
+    slots = table["slots"]
+    _expect(isinstance(slots, list) and len(slots) == 4, "rules.slots", "four tables", slots)
+    table["slots"] = tuple(_slot(f"rules.slots[{number}]", slot) for number, slot in enumerate(slots))
+    numbers: dict[str, Any] = {
+        name: value if isinstance(value, tuple) else _number(f"rules.{name}", value, 0xFFFF) for name, value in table.items()
+    }
+    return RankRules(**numbers)
+
+
+def _slot(where: str, value: object) -> Slot:
+    table = dict(_table(where, value, tuple(field.name for field in fields(Slot))))
+    table["categories"] = _categories(f"{where}.categories", table["categories"])
+    return Slot(**{name: _number(f"{where}.{name}", number, 0xFFFF) for name, number in table.items()})
+
+
+def _limits(value: object) -> Limits:
+    table = dict(_table("limits", value, tuple(field.name for field in fields(Limits))))
+    table["categories"] = _categories("limits.categories", table["categories"])
+    widths = (1, 1, 2, 2, 4, 4, 4)
+    most = {field.name: (1 << 8 * width) - 1 for field, width in zip(fields(Limits), widths, strict=True)}
+    return Limits(**{name: _number(f"limits.{name}", number, most[name]) for name, number in table.items()})
+
+
+def _categories(where: str, value: object) -> int:
+    """A list of categories as a mask, bit c for category c."""
+    if not isinstance(value, list):
+        raise HostError(f"{where}: a list of categories expected, {value!r} came")
+    return sum(1 << category for category in {_number(where, category, 15) for category in value})
+
+
+DEFAULT_PRODUCT = Product(
+    name="joren",
+    programme=1,
+    currency="EUR",
+    minor_digits=2,
+    epoch=date(2025, 1, 1),
+    rules=DEFAULT_RULES,
+    limits=Limits(
+        modes=3,
+        factor_max_tenths=30,
+        categories=0xFFFF,
+        period_hours=8760,
+        purse_max_minor=50_000,
+        redeem_pin_from=1_000,
+        pay_pin_from_minor=5_000,
+    ),
+)
+"""The product of examples/product.toml."""
