@@ -42,6 +42,8 @@ CDNOW = Path(__file__).resolve().parent.parent / "examples" / "cdnow" / "purchas
 CDNOW_CUT = date(1997, 9, 30)
 ONE_CARD, TWO_CARD = 1, 2
 SHOP_CARDS = 2
+HALF_YEAR_HOURS = 26 * 7 * 24
+WATCHED_MAX = 24
 ALL = 0xFFFFFFFF
 """The ceilings of the shop cards: this play is not about them."""
 
@@ -106,7 +108,7 @@ class Street:
 @click.option("--cut", metavar="DAY", help="The cards are read after this day. Default: 1997-09-30, or half of your log.")
 @click.option("--skip-bad", is_flag=True, help="Leave out lines that are wrong; else nothing is played.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first customers of the log, this many.")
-@click.option("--customer", help="Whose score over time is drawn. Default: who bought most often.")
+@click.option("--customer", help="Whose score over time is drawn; else one that joren picks.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("joren-demo.html"), show_default=True, help="The page."
 )
@@ -188,17 +190,21 @@ def _progress() -> Progress:
 
 
 def _product(log: Log) -> Product:
-    """The product that joren has, with the log's first year as epoch, and no word against long absences."""
+    """The product that joren has, with the log's first year as epoch, periods of half a year, and no word against long absences."""
     rules = replace(DEFAULT_PRODUCT.rules, jump_max_hours=0xFFFF)
-    return replace(DEFAULT_PRODUCT, currency="", epoch=date(log.rows[0].time.year, 1, 1), rules=rules)
+    limits = replace(DEFAULT_PRODUCT.limits, period_hours=HALF_YEAR_HOURS)
+    return replace(DEFAULT_PRODUCT, currency="", epoch=date(log.rows[0].time.year, 1, 1), rules=rules, limits=limits)
 
 
 def _watched(log: Log, wanted: str | None) -> str:
-    """The customer that was asked for, or the one that bought most often. Raises HostError."""
+    """The customer that was asked for; else, of those with few purchases, who bought in the most weeks. Raises HostError."""
     taps = Tally(row.card for row in log.rows)
-    if wanted is not None and wanted not in taps:
-        raise HostError(f"--customer: a card of the log expected, {wanted!r} came")
-    return wanted or taps.most_common(1)[0][0]
+    if wanted is not None:
+        if wanted not in taps:
+            raise HostError(f"--customer: a card of the log expected, {wanted!r} came")
+        return wanted
+    weeks = {(row.card, row.time.isocalendar()[:2]) for row in log.rows if taps[row.card] <= WATCHED_MAX}
+    return Tally(card for card, _ in sorted(weeks)).most_common(1)[0][0] if weeks else log.rows[0].card
 
 
 def _show(summary: Summary, product: Product, source: str, day: date, out: Path, seconds: float) -> None:

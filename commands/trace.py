@@ -114,11 +114,11 @@ def decode(apdu: str, response: str | None) -> None:
       joren decode "80 38 00 00 02 01 2C 03" "02 01 9C 90 00"
     """
     if apdu == "-":
-        apdu = click.get_text_stream("stdin").read()
-    command = _command(apdu)
+        apdu = sys.stdin.read()
+    command = _command_of(apdu)
     told = [("command", explain_command(command))]
     if response is not None:
-        told.append(("response", explain_response(command, _response(response))))
+        told.append(("response", explain_response(command, _response_of(response))))
 
     def draw() -> None:
         for what, explained in told:
@@ -149,7 +149,7 @@ def _fields(explained: Explained) -> dict[str, Any]:
     return {"name": explained.name, "case": explained.case, "fields": fields, "note": explained.note}
 
 
-def _command(text: str) -> Command:
+def _command_of(text: str) -> Command:
     try:
         return Command.decode(bytes.fromhex(text))
     except MalformedCommand as error:
@@ -158,7 +158,7 @@ def _command(text: str) -> Command:
         raise HostError("APDU: bytes in hexadecimal expected, something else came") from None
 
 
-def _response(text: str) -> Response:
+def _response_of(text: str) -> Response:
     try:
         return Response.decode(bytes.fromhex(text))
     except ValueError as error:

@@ -6,8 +6,9 @@ from html import escape
 
 __all__ = ["Series", "bars", "gain", "timeline"]
 
-WIDTH, HEIGHT = 560, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 18, 36
+WIDTH, WIDE, HEIGHT = 560, 1160, 300
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 18, 36
+LABEL_GAP = 15
 Point = tuple[float, float]
 
 
@@ -69,33 +70,37 @@ def timeline(
     highest = max((value for _, value, _ in points), default=0)
     shown = [line for line in lines if line[0] <= highest] or list(lines[:1])
     top = _nice(max(highest, shown[-1][0]))
-    plot = _frame(top, lambda value: f"{value:,.0f}")
+    plot = _frame(top, lambda value: f"{value:,.0f}", WIDE)
+    above = HEIGHT
     for value, name in shown:
         y = _y(value / top)
-        plot.append(f'<line class="level" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        plot.append(_text(WIDTH - RIGHT, y - 4, name, "end", "value"))
-    plot.append(f'<polyline class="line" points="{_path([(x, value / top) for x, value, _ in points])}"/>')
+        plot.append(f'<line class="level" x1="{LEFT}" x2="{WIDE - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        if above - y >= LABEL_GAP:
+            plot.append(_text(WIDE - RIGHT, y - 4, name, "end", "value"))
+            above = round(y)
+    plot.append(f'<polyline class="line" points="{_path([(x, value / top) for x, value, _ in points], WIDE)}"/>')
     plot += [
-        f'<circle class="dot" cx="{_x(x):.1f}" cy="{_y(value / top):.1f}" r="3.5"><title>{escape(said)}</title></circle>'
+        f'<circle class="dot" cx="{_x(x, WIDE):.1f}" cy="{_y(value / top):.1f}" r="4.5"><title>{escape(said)}</title></circle>'
         for x, value, said in dots
     ]
     for x, name in marks:
-        plot.append(f'<line class="tick" x1="{_x(x):.1f}" x2="{_x(x):.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 5}"/>')
-        plot.append(_text(_x(x), HEIGHT - BOTTOM + 20, name, "middle"))
-    return _svg(title, plot)
+        at = _x(x, WIDE)
+        plot.append(f'<line class="tick" x1="{at:.1f}" x2="{at:.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 5}"/>')
+        plot.append(_text(at, HEIGHT - BOTTOM + 20, name, "end" if x == 1 else "middle"))
+    return _svg(title, plot, WIDE)
 
 
-def _svg(title: str, plot: Sequence[str]) -> str:
-    head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">'
+def _svg(title: str, plot: Sequence[str], width: int = WIDTH) -> str:
+    head = f'<svg viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">'
     return head + "".join(plot) + "</svg>"
 
 
-def _frame(top: float, show: Callable[[float], str]) -> list[str]:
+def _frame(top: float, show: Callable[[float], str], width: int = WIDTH) -> list[str]:
     """Level lines at quarters of `top`, with their values."""
     plot = []
     for quarter in range(5):
         y = _y(quarter / 4)
-        plot.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        plot.append(f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         plot.append(_text(LEFT - 8, y + 4, show(top * quarter / 4), "end"))
     return plot
 
@@ -109,21 +114,21 @@ def _text(x: float, y: float, words: str, anchor: str, kind: str = "axis") -> st
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def _x(share: float) -> float:
-    return LEFT + (WIDTH - LEFT - RIGHT) * share
+def _x(share: float, width: int = WIDTH) -> float:
+    return LEFT + (width - LEFT - RIGHT) * share
 
 
 def _y(share: float) -> float:
     return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
 
 
-def _path(points: Sequence[Point]) -> str:
-    return " ".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in points)
+def _path(points: Sequence[Point], width: int = WIDTH) -> str:
+    return " ".join(f"{_x(x, width):.1f},{_y(y):.1f}" for x, y in points)
 
 
 def _nice(value: float) -> float:
-    """The next number of the form 1, 2, 4 or 8 times a power of ten that is not below value."""
+    """The next number of the form 1, 1.2, 1.6, 2, 3, 4, 6 or 8 times a power of ten, not below value."""
     step = 1.0
     while step * 8 < value:
         step *= 10
-    return next(step * factor for factor in (1, 2, 4, 8) if step * factor >= value)
+    return next(step * factor for factor in (1, 1.2, 1.6, 2, 3, 4, 6, 8) if step * factor >= value)

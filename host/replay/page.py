@@ -29,7 +29,7 @@ h1 { margin: 0 0 6px; font-size: 30px; } h2 { margin: 0; font-size: 18px; } p { 
 .tiles b { display: block; font-size: 26px; font-variant-numeric: tabular-nums; } .tiles span { color: var(--soft); font-size: 14px; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(480px, 100%), 1fr)); gap: 18px; }
 section { min-width: 0; } .wide { grid-column: 1 / -1; } section p { font-size: 14px; }
-svg { width: 100%; height: auto; display: block; } .wide svg { max-width: 860px; margin: 0 auto; }
+svg { width: 100%; height: auto; display: block; }
 .grid { stroke: var(--grid); } .tick { stroke: var(--soft); } .level { stroke: var(--two); stroke-dasharray: 5 4; opacity: .7; }
 .axis { font-size: 12px; fill: var(--soft); } .value { font-size: 12px; fill: var(--ink); }
 .s0 { fill: var(--one); background: var(--one); } .s1 { fill: var(--two); background: var(--two); }
