@@ -4,13 +4,13 @@ How it works. A sale is a dialog of the host library's Till, driven over two sim
 so a sale that was lost is settled at the next tap, by any of these commands. `--lose` breaks the link on purpose.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -199,12 +199,13 @@ def _drive(workspace: Workspace, counter: Counter, make: Callable[[Till], Dialog
     """Both readers with their cards, the till with its journal, and the dialog to its end."""
     with ExitStack() as stack:
         stack.enter_context(workspace.alone())
+        trace = None if counter.trace is None else stack.enter_context(counter.trace.open("w", encoding="utf-8"))
         readers = {Slot.CUSTOMER: stack.enter_context(workspace.inserted(CARDS, counter.card))}
         if counter.shop_card is not None:
             readers[Slot.SHOP] = stack.enter_context(workspace.inserted(SHOPS, counter.shop_card))
         holder, shop, terminal = _holder(workspace, readers)
         journal = stack.enter_context(Journal(workspace.home / "tills" / f"{shop}-{terminal}.sqlite"))
-        stack.enter_context(_watched(counter, readers))
+        _watch(counter, readers, trace)
         stop_list = frozenset(map(_card_id, counter.stop))
         till = Till(holder, journal, stop_list=stop_list, offers=workspace.offers)
         links: dict[Slot, Transmit] = {slot: reader.transmit for slot, reader in readers.items()}
@@ -220,20 +221,14 @@ def _holder(workspace: Workspace, readers: dict[Slot, Reader]) -> tuple[KeyHolde
     return keys, SOFTWARE_SHOP, SOFTWARE_TERMINAL
 
 
-@contextmanager
-def _watched(counter: Counter, readers: dict[Slot, Reader]) -> Iterator[None]:
+def _watch(counter: Counter, readers: dict[Slot, Reader], trace: TextIO | None) -> None:
     """From here on APDUs are counted, lost on order, and written to the trace."""
     losses = Losses(map(_loss, counter.lose))
+    writer = TraceWriter(trace, decoder=decoded) if trace else None
     for reader in readers.values():
         reader.losses = losses
-    if counter.trace is None:
-        yield
-        return
-    with counter.trace.open("w", encoding="utf-8") as file:
-        writer = TraceWriter(file, decoder=decoded)
-        for reader in readers.values():
+        if writer is not None:
             writer.attach(reader)
-        yield
 
 
 def _loss(text: str) -> Loss:

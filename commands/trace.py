@@ -49,8 +49,11 @@ def show(file: Path) -> None:
             command = _text(line.decoded.get("command")) or line.command
             response = _text(line.decoded.get("response")) or line.response or "no answer"
             out.print(Text(f"{line.reader}  ", style="bold") + Text(command))
-            out.print(Text(f"    > {line.command}", style="dim"))
-            out.print(Text(f"    < {line.response or '(none)'}  {response}", style="" if line.response.endswith("9000") else "red"))
+            out.print(Text(f"    > {line.command}", style="dim"), soft_wrap=True)
+            out.print(
+                Text(f"    < {line.response or '(none)'}  {response}", style="" if line.response.endswith("9000") else "red"),
+                soft_wrap=True,
+            )
         apdus = [line for line in lines if line.event == "apdu"]
         size = sum((len(line.command) + len(line.response)) // 2 for line in apdus)
         out.print(f"{len(apdus)} APDUs, {size} bytes")
@@ -65,7 +68,7 @@ def show(file: Path) -> None:
 @trace.command("replay")
 @click.argument("file", type=FILE)
 @click.option("--card", metavar="CARD", help="The customer card: a name, or the image it had before.")
-@click.option("--shop-card", metavar="SHOP", help="The shop card, likewise.")
+@click.option("--shop-card", metavar="SHOP", help="The shop card, likewise. APDUs for a card that is not given are left out.")
 @json_option
 @pass_workspace
 def replay_command(workspace: Workspace, file: Path, card: str | None, shop_card: str | None) -> None:
@@ -85,18 +88,21 @@ def replay_command(workspace: Workspace, file: Path, card: str | None, shop_card
             if name is not None:
                 readers[place.what] = Reader(place.what)
                 readers[place.what].insert(load_image(workspace.path(place, name), workspace.masters.storage))
-    try:
-        differences = list(replay(lines, readers))
-    except BadTrace as error:
-        raise HostError(f"{file}: {error}") from error
+    if not readers:
+        raise HostError("trace replay: --card CARD or --shop-card SHOP expected, or both")
+    played = [line for line in lines if line.reader in readers]
+    apdus = sum(line.event == "apdu" for line in played)
+    skipped = sum(line.event == "apdu" for line in lines) - apdus
+    differences = list(replay(played, readers))
     fields = [{"line": one.line.number, "expected": one.expected, "came": one.came} for one in differences]
 
     def draw() -> None:
         for one in fields:
             click.echo(f"line {one['line']}: {one['expected'] or 'nothing'} expected, {one['came']} came")
-        click.echo(f"{sum(line.event == 'apdu' for line in lines)} APDUs, {len(differences)} different")
+        left = f"; {skipped} for another card left out" if skipped else ""
+        click.echo(f"{apdus} APDUs, {len(differences)} different{left}")
 
-    reply("trace-replay", {"apdus": sum(line.event == "apdu" for line in lines), "differences": fields}, draw)
+    reply("trace-replay", {"apdus": apdus, "skipped": skipped, "differences": fields}, draw)
     if differences:
         sys.exit(1)
 
@@ -110,7 +116,7 @@ def decode(apdu: str, response: str | None) -> None:
 
     \b
     Examples:
-      joren decode 00A404000CF06A6F72656E010001
+      joren decode 00A4040C09F06A6F72656E01000119
       joren decode "80 38 00 00 02 01 2C 03" "02 01 9C 90 00"
     """
     if apdu == "-":

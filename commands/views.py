@@ -1,8 +1,10 @@
 """How cards, transactions and receipts look: as JSON fields, and drawn for a terminal."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from joren.apdu import Kind, LifeCycle, MacMismatch
@@ -93,11 +95,11 @@ def customer_picture(name: str, view: CustomerView, product: Product) -> Rendera
 
 
 def _ladder(rank: int, score: int, rules: RankRules) -> str:
+    rate = f"{rules.rate_bp[rank] / 100:g} %"
     if rank == RANK_MAX:
-        return f"  rank   {rank} of {RANK_MAX}   [green]{bar(1)}[/] score {score:,}, points x{rules.rate_bp[rank] / 100:g}"
+        return f"  rank   {rank} of {RANK_MAX}   [green]{bar(1)}[/] score {score:,}; {rate} in points"
     low, high = rules.climb[rank], rules.climb[rank + 1]
     part = (score - low) / (high - low)
-    rate = f"{rules.rate_bp[rank] / 100:g} %"
     return f"  rank   {rank} of {RANK_MAX}   [green]{bar(part)}[/] score {score:,}; rank {rank + 1} from {high:,}; {rate} in points"
 
 
@@ -228,6 +230,10 @@ def _entry(entry: PendingEntry) -> dict[str, Any]:
     }
 
 
+def _indented(columns: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> RenderableType:
+    return Padding(table(columns, rows, right), (0, 0, 0, 2))
+
+
 def shop_picture(name: str, view: ShopView, product: Product) -> RenderableType:
     """A shop card for a terminal."""
     info = view.info
@@ -240,9 +246,9 @@ def shop_picture(name: str, view: ShopView, product: Product) -> RenderableType:
             value = getattr(view.totals, total)
             if value:
                 rows.append(
-                    [f"  {total.removesuffix('_minor').replace('_', ' ')}", product.money(value) if "money" in total else f"{value:,}"]
+                    [f"{total.removesuffix('_minor').replace('_', ' ')}", product.money(value) if "money" in total else f"{value:,}"]
                 )
-        lines.append(table(("  total", "since issue"), rows, frozenset({"since issue"})))
+        lines.append(_indented(("total", "since issue"), rows, frozenset({"since issue"})))
     closed = [
         [
             f"{entry.sequence & 0xFFFFFF}",
@@ -255,5 +261,5 @@ def shop_picture(name: str, view: ShopView, product: Product) -> RenderableType:
         for entry, ending in view.closed[:8]
     ]
     if closed:
-        lines.append(table(("  count", "kind", "card", "amount", "points", "ended"), closed, frozenset({"amount", "points"})))
+        lines.append(_indented(("count", "kind", "card", "amount", "points", "ended"), closed, frozenset({"count", "amount", "points"})))
     return Group(*lines)

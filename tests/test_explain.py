@@ -176,25 +176,25 @@ HOLDINGS: Values = {
 }  # fmt: skip
 LINES = {"climb": "0 100 250 600 1500", "keep": "0 75 190 450 1100", "rate_bp": "100_bp 125_bp 150_bp 200_bp 300_bp"}
 RULE_SLOTS = ("1942 62 312 FFFF 256", "5825 64 0 FFFF 0", "479 0 65535 FFFF 0", "0 0 65535 FFFF 0")
-RULES: Values = (
-    {"rules_version": "1", "amount_shift": "6", "visit_gap_hours": "4 h", "jump_max_hours": "17520 h", "hold_hours": "2160 h"}
-    | {f"{name}[{rank}]": line.replace("_", " ") for name, lines in LINES.items() for rank, line in enumerate(lines.split())}
-    | {"points_cap": "65535 points"}
-    | {
+RULES: Values = {
+    "rules_version": "1", "amount_shift": "6", "visit_gap_hours": "4 h", "jump_max_hours": "17520 h", "hold_hours": "2160 h",
+    **{f"{name}[{rank}]": line.replace("_", " ") for name, lines in LINES.items() for rank, line in enumerate(lines.split())},
+    "points_cap": "65535 points",
+    **{
         f"slots[{number}].{name}": value
         for number, slot in enumerate(RULE_SLOTS)
         for name, value in zip(("rate", "visit", "cap", "categories", "share"), slot.split(), strict=True)
-    }
-)
+    },
+}  # fmt: skip
 LIMITS: Values = {
     "modes": "03 (one-card, two-card)", "factor_max_tenths": "x3.0", "categories": "00FF", "period_hours": "8760 h",
     "purse_max_minor": "100000 minor units", "redeem_pin_from": "never", "pay_pin_from_minor": "never",
 }  # fmt: skip
 TOTALS: Values = {
-    "points_granted": "15 points", "points_redeemed": "0 points", "money_loaded_minor": "0 minor units", "money_paid_minor": "0 minor units",
-    "points_granted_voided": "0 points", "points_redeemed_voided": "0 points", "money_loaded_voided_minor": "0 minor units",
-    "money_paid_voided_minor": "0 minor units", "points_written_off": "0 points", "money_written_off_minor": "0 minor units",
-    "transactions": "1",
+    "points_granted": "15 points", "points_redeemed": "0 points", "money_loaded_minor": "0 minor units",
+    "money_paid_minor": "0 minor units", "points_granted_voided": "0 points", "points_redeemed_voided": "0 points",
+    "money_loaded_voided_minor": "0 minor units", "money_paid_voided_minor": "0 minor units", "points_written_off": "0 points",
+    "money_written_off_minor": "0 minor units", "transactions": "1",
 }  # fmt: skip
 
 
