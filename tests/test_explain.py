@@ -350,6 +350,8 @@ WRONG: list[tuple[Command, str, str, list[str]]] = [
     (Command(0x80, 0xE2, 8, 0, build_dgi(0x0102, bytes(253))), "STORE DATA, block 0", "data: not as the specification lays it out",
      ["(secret, 256 bytes)"]),
     (Command(0x80, 0xE2, 8, 0, build_dgi(0x9999, b"\x77")), "STORE DATA, block 0", "", ["9999 (unknown), 1 byte", "(secret, 1 byte)"]),
+    (Command(0x80, 0xE2, 8, 0, build_dgi(0x8110, b"") + build_dgi(0x8112, b"\x77")), "STORE DATA, block 0", "",
+     ["8110 PIN, 0 bytes", "(secret, 0 bytes)", "8112 PUK, 1 byte", "(secret, 1 byte)"]),
     (Command(0x80, 0x19, 1, 2, b"\xbe\xef"), "CLA 80 INS 19: not a joren command", "unknown command", ["BEEF"]),
     (Command(0x00, 0xC0, 0, 0, ne=8), "CLA 00 INS C0 (GET RESPONSE): not a joren command", "unknown command", []),
     (Command(0x00, 0x30, 1, 1), "CLA 00 INS 30 (TRANSACT): not a joren command", "unknown command", []),
@@ -362,6 +364,7 @@ def test_what_is_wrong_with_a_command(command: Command, name: str, note: str, sh
     explained = explain_command(command)
     assert (explained.name, explained.note) == (name, note)
     assert [field.value for field in explained.fields] == shown
+    assert covers(explained, command.data)
 
 
 LOG = Command(0x00, 0xB2, 1, 0x0C, ne=256)
@@ -392,6 +395,22 @@ def test_amounts_from_which_the_pin_is_needed(threshold: int, points: str, money
     explained = explain_response(Command(0x00, 0xCA, 1, 1, ne=98), Response(bytes(80) + limits, SW.OK))
     assert values(explained)[-2:] == [("redeem_pin_from", points), ("pay_pin_from_minor", money)]
     assert ("modes", "00 (none)") in values(explained)
+
+
+@pytest.mark.parametrize(("kind", "unit"), [(1, "minor units"), (3, "points"), (0x83, "points"), (0x85, "minor units")])
+def test_the_unit_of_an_amount_follows_the_kind(kind: int, unit: str) -> None:
+    """That of P1, and in a record its own, whatever the number of the record."""
+    order = bytes.fromhex("0064 00000028 00 00 00000007 00000001")
+    assert ("amount", f"40 {unit}") in values(explain_command(Command(0x80, 0x30, kind, 2, order + bytes(8))))
+    record = bytes((kind, 2, 0, 0)) + order + bytes(24)
+    for number in (1, 3):
+        assert ("amount", f"40 {unit}") in values(explain_response(Command(0x00, 0xB2, number, 0x0C), Response(record, SW.OK)))
+
+
+def test_flags_are_told_one_by_one() -> None:
+    flags = {flag: bytes((1, 0x0F, flag)) + bytes(22) for flag in (0, 1, 2, 4, 8, 0x0A)}
+    shown = [values(explain_response(Command(*SELECT, 4, 0x0C), Response(record, SW.OK)))[2][1] for record in flags.values()]
+    assert shown == ["00 (none)", "01 (one-card)", "02 (two-card)", "04 (purse)", "08 (PIN)", "0A (two-card, PIN)"]
 
 
 def test_json() -> None:

@@ -215,7 +215,7 @@ class Ledger(RuleBasedStateMachine):
     # What goes to a card, and what the ledger makes of it
 
     def send(self, chip: Chip, command: Command, loss: int = 0) -> Response | None:
-        """The answer, or None where it was lost with the power. What is refused changes no byte."""
+        """The answer, or None where it was lost with the power. What is refused changes no byte (REQ-APDU-7)."""
         before = chip.snapshot()
         chip.memory.cut_after(loss)
         try:
@@ -233,13 +233,13 @@ class Ledger(RuleBasedStateMachine):
             return None
         return response
 
-    def refuses(self, chip: Chip, command: Command, *sws: int) -> None:
+    def refuses(self, chip: Chip, command: Command, sw: int) -> None:
         response = self.send(chip, command)
         assert response is not None
-        assert response.sw in sws, response.status
+        assert response.sw == sw, response.status
 
     def carry(self, number: int, command: Command, order: Order, loss: int) -> bytes | None:
-        """TRANSACT or COMMIT goes to a customer card; the ledger books it if the card did it. What the card answered, if it did."""
+        """TRANSACT or COMMIT goes to a customer card; the ledger books it if the card did it (REQ-APDU-8). What it answered, if it did."""
         card = self.cards[number]
         plan = card.plan(command.p1, command.p2, order)
         response = self.send(card.customer.chip, command, loss)
@@ -338,7 +338,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(sales=sales)
     def at_the_till(self, sales: list[Sale]) -> None:
-        """TRANSACT by the till's own keys."""
+        """TRANSACT by the till's own keys (REQ-TRX-2 to REQ-TRX-5)."""
         for sale in sales:
             self.hour = min(self.hour + sale.wait, 0xFFFF)
             self.by_till(sale.card, sale.kind, sale.order(self.hour), sale.lost[1])
@@ -352,7 +352,10 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(sales=sales)
     def at_the_shop_card(self, sales: list[Sale]) -> None:
-        """Two cards; at stage 1 the customer card is sent nothing, at 2 its answer is kept from the shop card."""
+        """Two cards; at stage 1 the customer card is sent nothing, at 2 its answer is kept from the shop card.
+
+        REQ-CMP-1, REQ-AUT-1, REQ-COM-1.
+        """
         for sale in sales:
             self.hour = min(self.hour + sale.wait, 0xFFFF)
             self.by_shop_card(sale.card, sale.kind, sale.order(self.hour), sale.lost, sale.stage)
@@ -368,7 +371,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(number=cards, by_card=st.booleans(), lost=lost, wrong=st.integers(0, 9))
     def void(self, number: int, by_card: bool, lost: tuple[int, int, int], wrong: int) -> None:
-        """The last transaction, by whichever acceptor: it is refused where it was another's, or a void, or another amount."""
+        """Of the last transaction, by anyone: refused where it was another's, a void, or another amount (REQ-VOID-1, REQ-VOID-2)."""
         log = self.cards[number].log
         done = replace(Order.decode(log[-1].order), hour=self.hour)
         order = replace(done, amount=done.amount ^ 1) if wrong == 0 else done
@@ -386,7 +389,7 @@ class Ledger(RuleBasedStateMachine):
     @precondition(lambda self: self.pending)
     @rule(pick=st.integers(0, PENDING - 1), loss=losses)
     def settle(self, pick: int, loss: int) -> None:
-        """PROVE and RATIFY; what was withheld is worth nothing afterwards."""
+        """PROVE and RATIFY (REQ-PRV-1, REQ-RAT-1, REQ-MAC-4); what was withheld is worth nothing afterwards (REQ-PRV-2)."""
         slot = sorted(self.pending)[pick % len(self.pending)]
         entry = self.pending[slot]
         card, counter = self.cards[entry.card], entry.record.counter
@@ -418,18 +421,19 @@ class Ledger(RuleBasedStateMachine):
     @precondition(lambda self: self.pending)
     @rule(pick=st.integers(0, PENDING - 1), loss=losses)
     def write_off(self, pick: int, loss: int) -> None:
+        """REQ-RAT-4."""
         self.ratify(sorted(self.pending)[pick % len(self.pending)], Ending.UNKNOWN, b"", loss)
 
     @rule(hours=waits)
     def wait(self, hours: int) -> None:
-        """Hours or years, or a clock that is set back."""
+        """Hours or years, or a clock that is set back (REQ-PTS-1, REQ-TRX-3)."""
         self.hour = min(max(self.hour + hours, 0), 0xFFFF)
 
     # What a thief or a broken reader sends
 
     @rule(number=cards, kind=st.sampled_from([kind for kind in Kind if not kind & VOID]), bit=st.integers(0, 24 * 8 - 1))
     def tamper(self, number: int, kind: Kind, bit: int) -> None:
-        """One bit wrong: in an order or its MAC, and in what COMPUTE is told of a card; another length; another instruction."""
+        """One bit wrong in an order or its MAC, or in what COMPUTE is told of a card (REQ-MAC-1, REQ-MAC-2); other lengths."""
         customer = self.cards[number].customer
         customer.select()
         key_ref = KeyRef.LOAD if kind == Kind.LOAD else KeyRef.TILL
@@ -444,7 +448,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 1_000), selected=st.booleans())
     def replay(self, pick: int, selected: bool) -> None:
-        """A command that a card accepted before, in the same session or in a new one."""
+        """A command that a card accepted before, in the same session or in a new one (REQ-MAC-3)."""
         number, command = self.spent[pick % len(self.spent)]
         if selected:
             self.cards[number].customer.select()
@@ -464,6 +468,7 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def customer_cards_agree(self) -> None:
+        """REQ-REC-3, REQ-REC-4, REQ-PTS-1, REQ-PTS-2, REQ-PTS-3, REQ-TRX-5, REQ-RES-1, REQ-LOG-1."""
         for card in self.cards:
             customer, account, log = card.customer, card.now, card.log
             info = customer.select()
@@ -484,6 +489,7 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def shop_card_agrees(self) -> None:
+        """REQ-REC-6, REQ-CMP-3, REQ-AUT-2, REQ-RAT-2, REQ-RAT-3, REQ-RAT-4, REQ-SRD-1."""
         info, totals = self.shop.select(), self.shop.totals()
         sequence = 1 << 24 | self.count
         assert info == ShopInfo(1, 0x0F, 1, len(self.pending), 1, CARD_SHOP, 1, sequence, self.points_left, self.money_left)
@@ -503,5 +509,4 @@ class Ledger(RuleBasedStateMachine):
 
 
 TestLedger = Ledger.TestCase
-TestLedger.__doc__ = "REQ-REC-3 to REQ-REC-6, REQ-PTS-1 to REQ-PTS-3 and the rest of what a transaction does, in random order."
 TestLedger.settings = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, derandomize=True, deadline=None, database=None)

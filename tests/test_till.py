@@ -11,7 +11,7 @@ from joren.apdu import CLA_ISO, Ins, KeyRef, Kind, messages
 from joren.apdu.state import State
 from joren.apdu.transaction import Order, Outcome, Transaction
 from joren.host import Acceptor, CardLost, CardRefused, Detail, Dialog, Fate, Granted, HostError, Offers, Receipt, Standing, Till, run
-from support import SHOP, TERMINAL, Counter, Fault, card_number, free_of_pin
+from support import POINTS_LEFT, SHOP, TERMINAL, Counter, Fault, card_number, free_of_pin
 
 Sale = Callable[[Till], Dialog[Granted]]
 MODES = pytest.mark.parametrize("by_card", [False, True], ids=["software keys", "shop card"])
@@ -188,8 +188,8 @@ def test_offers_come_with_results(by_card: bool) -> None:
     """For rank, score and category of this sale; a sale that does not earn has no category."""
     counter, customer = Counter(by_card, offers=OFFERS), free_of_pin()
 
-    def ids(sale: Callable[[Till], Dialog[Granted]] | Callable[[Till], Dialog[Standing]]) -> list[str]:
-        return [offer.id for offer in counter.tap(customer, sale).offers]
+    def ids(dialog: Callable[[Till], Dialog[Granted | Standing]]) -> list[str]:
+        return [offer.id for offer in counter.tap(customer, dialog).offers]
 
     assert ids(lambda till: till.purchase("A", 100, 1_000, 2)) == ["low", "bread", "any"]
     assert ids(lambda till: till.purchase("A", 100, 1_000, 2)) == ["low", "bread", "any"]
@@ -392,3 +392,71 @@ def test_cards_that_take_orders_of_one_acceptor_are_served_there() -> None:
         counter.tap(customer, buys("S"))
         assert Counter(not by_card).tap(customer, lambda till: till.load("L", 200, 100)).purse_minor == 100
         assert counter.tap(customer, lambda till: till.pay("P", 200, 40)).purse_minor == 60
+
+
+def leave(counter: Counter, customer: Customer, fault: Fault) -> None:
+    """One entry more: a purchase "lost N" of 1,000, card N, torn at COMMIT."""
+    with pytest.raises(CardLost):
+        counter.tap(customer, buys(f"lost {customer.card_id[-1]}", 100), {4: fault})
+
+
+def full(fault: Fault, entries: int = 16) -> tuple[Counter, list[Customer]]:
+    """A counter whose shop card has all its entries in use, and the customers that left them, the oldest first."""
+    counter, customers = Counter(by_card=True), [free_of_pin(number) for number in range(1, entries + 1)]
+    run(counter.till.open(), counter.links)
+    for customer in customers:
+        leave(counter, customer, fault)
+    return counter, customers
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST_BEFORE, Fault.LOST_AFTER], ids=["not committed", "committed"])
+@pytest.mark.parametrize("name", ["purchase", "load"])
+def test_when_all_entries_are_in_use_the_oldest_is_written_off(fault: Fault, name: str) -> None:
+    """REQ-RAT-4, REQ-REC-6: the sale goes on, the ceiling stays used, and the customer who returns is the issuer's to settle."""
+    counter, customers = full(fault)
+    granted = counter.tap(free_of_pin(17), SALES[name][0])
+    assert [(row.reference, row.fate) for row in counter.journal.unsettled() if row.slot is None] == [("lost 1", Fate.PENDING)]
+    assert counter.shop.totals().points_written_off == 10
+    if name == "purchase":
+        makes_room = [*OPEN, *["SHOP READ_RECORD"] * 16, *TWO_CARD[1:3], "SHOP RATIFY"]
+        assert counter.names() == [*TWO_CARD[:3], *makes_room, *TWO_CARD[1:]]
+    with pytest.raises(HostError, match=r"sale lost 1 on card C0+1 can not be settled here: the issuer settles it by receipts"):
+        counter.tap(customers[0], buys("lost 1", 100))
+    (row,) = [row for row in counter.journal.unsettled() if row.fate is Fate.UNKNOWN]
+    if fault is Fault.LOST_AFTER:
+        answer = row.answer()
+        customers[0].keys[KeyRef.RECEIPT].verify8(messages.receipt(customers[0].head, row.head + answer.outcome), answer.receipt)
+    again = counter.tap(customers[0], buys("after", 101))
+    assert (again.settled, again.recovered) == ((), False)
+    for customer in customers[1:]:
+        counter.tap(customer, lambda till: till.settle())
+    committed = 15 if fault is Fault.LOST_AFTER else 0
+    info = counter.shop.select()
+    assert (info.pending, info.points_left) == (0, POINTS_LEFT - 10 - granted.points - again.points - 10 * committed)
+    assert [row.reference for row in counter.journal.unsettled()] == ["lost 1"]
+
+
+def test_what_no_card_can_settle_is_written_off_before_the_oldest() -> None:
+    """The second customer has bought 25 times elsewhere, and his card has forgotten (REQ-PRV-1): UNKNOWN, its entry still in use."""
+    counter, customers = full(Fault.LOST_BEFORE)
+    customers[1].chip.power_on()
+    customers[1].select()
+    for sequence in range(25):
+        customers[1].buy(10, shop=9, sequence=sequence)
+    settled = counter.tap(customers[1], lambda till: till.settle())
+    assert [(row.reference, row.fate, row.slot) for row in settled.rows] == [("lost 2", Fate.UNKNOWN, 1)]
+    counter.tap(free_of_pin(17), buys("S"))
+    assert [row.reference for row in counter.journal.unsettled() if row.slot is None] == ["lost 2"]
+
+
+def test_what_is_proven_is_ratified_before_anything_is_written_off() -> None:
+    """The till holds the proof of the last of sixteen entries: room enough (REQ-STL-5)."""
+    counter, customers = full(Fault.LOST_BEFORE, 15)
+    proven, other = free_of_pin(16), free_of_pin(17)
+    with pytest.raises(CardLost):
+        counter.tap(proven, buys("proven"), {5: Fault.LOST_BEFORE})
+    assert counter.shop.select().pending == 16
+    counter.tap(other, buys("S"))
+    for customer in customers:
+        counter.tap(customer, lambda till: till.settle())
+    counter.audit(*customers, proven, other)
