@@ -1,22 +1,19 @@
 """What the till refuses, what the cards refuse, and what broken cards answer: no byte changes, the message helps, the till goes on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from cardkit import LIMITS, MASTERS, PIN, PROGRAMME, Customer, Shop
-from joren.apdu import AID_CUSTOMER, CLA_ISO, CLA_JOREN, SW, Ins, Key, KeyRef, LifeCycle, Response, aid, describe, messages
+from joren.apdu import AID_CUSTOMER, CLA_JOREN, SW, Ins, Key, KeyRef, LifeCycle, aid, describe, messages
 from joren.apdu.cards import Limits
 from joren.apdu.state import DEFAULT_RULES
 from joren.applet.customer import CustomerCard
-from joren.host import CardFault, CardLost, CardRefused, Dialog, DialogError, Fate, Granted, HostError, JournalError, Slot, SoftwareKeys
-from joren.host import ShopCardHolder, Till, run, shop_card_id
-from joren.host.kiosk import select_shop
+from joren.host import CardLost, CardRefused, Dialog, DialogError, Fate, Granted, HostError, Slot, SoftwareKeys, Till, run, shop_card_id
 from joren.simulator.chip import Chip
-from support import MONEY_LEFT, POINTS_LEFT, SHOP, TERMINAL, Counter, Fault, free_of_pin, scripted
+from support import MONEY_LEFT, POINTS_LEFT, SHOP, TERMINAL, Counter, Fault, free_of_pin
 
 Sale = Callable[[Till], Dialog[Granted]]
 AnyDialog = Callable[[Till], Dialog[object]]
@@ -29,12 +26,12 @@ def buys(reference: str, hour: int = 200, amount: int = 1_000, category: int = 0
     return lambda till: till.purchase(reference, hour, amount, category, factor)
 
 
-def loads(reference: str, amount: int = 100) -> Sale:
-    return lambda till: till.load(reference, 200, amount)
-
-
 def voids(sale: str, reference: str = "V") -> Sale:
     return lambda till: till.void(reference, 300, sale)
+
+
+def loads(reference: str, amount: int = 100) -> Sale:
+    return lambda till: till.load(reference, 200, amount)
 
 
 def served(by_card: bool, customer: Customer) -> Counter:
@@ -193,15 +190,13 @@ def test_what_a_customer_card_refuses_a_till_with_a_shop_card(name: str) -> None
     case = NOT_TAKEN[name]
     customer = Customer(limits=case.limits, pin=case.pin)
     counter = served(True, customer)
-    before, totals = customer.chip.snapshot(), counter.shop.totals()
-    shop = run(select_shop(PROGRAMME), counter.links)
-    counter.restart()
+    before, totals, shop = customer.chip.snapshot(), counter.shop.totals(), counter.shop.select()
     with pytest.raises(CardRefused) as caught:
         counter.tap(customer, case.sale)
     check_message(caught.value, "customer card", "COMMIT" if "earn" in name else "TRANSACT", case.sw, case.advice)
     assert counter.names()[-3:] == ["SHOP GET_CHALLENGE", "CUSTOMER PROVE", "SHOP RATIFY"]
     assert (customer.chip.snapshot(), counter.shop.totals(), counter.journal.unsettled()) == (before, totals, [])
-    assert run(select_shop(PROGRAMME), counter.links) == replace(shop, sequence=shop.sequence + 1)
+    assert counter.shop.select() == replace(shop, sequence=shop.sequence + 1)
     assert counter.tap(customer, buys("S")).recovered is False
 
 
@@ -211,7 +206,7 @@ class Shops(Case):
 
     command: str = "COMPUTE"
     shop: Callable[[], Shop] = Shop
-    granted: Sale = buys("granted")
+    granted: Sale = lambda till: till.purchase("granted", 200, 1_000)
 
 
 # Refused by the shop card, which changes no byte.
@@ -410,6 +405,85 @@ def test_a_load_to_settle_needs_the_key_it_was_made_with() -> None:
     check_usable(counter)
     counter.till = with_load
     assert counter.tap(customer, loads("S")).recovered
+
+
+@MODES
+def test_a_void_of_what_is_not_the_last_transaction(by_card: bool) -> None:
+    """REQ-VOID-1: of this till, or of another acceptor; then it is given back as a new transaction."""
+    customer = free_of_pin()
+    counter = served(by_card, customer)
+    words = f"sale loaded is not the last transaction of card {customer.card_id.hex().upper()}: give it back as a new transaction"
+    assert str(refused(counter, customer, voids("loaded"), HostError)) == words
+    customer.select()
+    customer.buy(shop=9)
+    assert "sale bought is not the last transaction" in str(refused(counter, customer, voids("bought"), HostError))
+    check_usable(counter)
+
+
+@MODES
+def test_a_void_with_another_card(by_card: bool) -> None:
+    customer, other = free_of_pin(), free_of_pin(2)
+    counter = served(by_card, customer)
+    words = "sale bought was made with card C000000000000001, card C000000000000002 came: tap that card"
+    assert str(refused(counter, other, voids("bought"), HostError)) == words
+    assert counter.tap(customer, voids("bought")).points == 10
+
+
+@MODES
+def test_a_second_void_of_a_sale(by_card: bool) -> None:
+    """Under the same reference it is the stored result; under another one it is refused."""
+    customer = free_of_pin()
+    counter = served(by_card, customer)
+    counter.tap(customer, voids("bought"))
+    words = "sale bought was voided before, or is being voided under another reference"
+    assert str(refused(counter, customer, voids("bought", "W"), HostError)) == words
+    assert counter.tap(customer, voids("bought")).recovered
+    check_usable(counter)
+
+
+@MODES
+@pytest.mark.parametrize("fault", [Fault.LOST_BEFORE, Fault.LOST_AFTER], ids=["not voided", "voided"])
+def test_a_void_of_a_sale_whose_void_was_torn(by_card: bool, fault: Fault) -> None:
+    """While nobody knows, no other void of it is begun; its card says which of the two it is."""
+    customer = free_of_pin()
+    counter = served(by_card, customer)
+    with pytest.raises(CardLost):
+        counter.tap(customer, voids("bought"), {3 if by_card else 2: fault})
+    assert "is being voided" in str(refused(counter, free_of_pin(2), voids("bought", "W"), HostError))
+    if fault is Fault.LOST_BEFORE:
+        assert counter.tap(customer, voids("bought", "W")).points == 10
+    else:
+        with pytest.raises(HostError, match="sale bought was voided before"):
+            counter.tap(customer, voids("bought", "W"))
+    assert [row.voids for row in counter.journal.rows() if row.fate is Fate.COMMITTED] == [None, None, "bought"]
+    counter.audit(customer)
+
+
+@MODES
+def test_a_void_of_a_torn_sale_that_did_not_happen(by_card: bool) -> None:
+    """Its card says so in the same tap; so there is nothing to take back."""
+    customer = free_of_pin()
+    counter = served(by_card, customer)
+    with pytest.raises(CardLost):
+        counter.tap(customer, buys("S"), {4 if by_card else 2: Fault.LOST_BEFORE})
+    with pytest.raises(HostError, match="sale S did not happen, as far as this till knows: nothing to void"):
+        counter.tap(customer, voids("S"))
+    counter.audit(customer)
+
+
+@MODES
+def test_a_void_on_a_copy_of_the_card(by_card: bool) -> None:
+    """The copy's last transaction is another one, with the same counter: the card itself refuses (REQ-VOID-1)."""
+    customer = free_of_pin()
+    counter = served(by_card, customer)
+    copy = free_of_pin()
+    copy.load(5_000)
+    copy.buy(2_000, shop=9)
+    with pytest.raises(CardRefused) as caught:
+        counter.tap(copy, voids("bought"))
+    check_message(caught.value, "customer card", "TRANSACT", SW.NOTHING_TO_VOID, "give it back as a new transaction")
+    assert counter.journal.unsettled() == []
+    assert counter.tap(customer, voids("bought")).points == 10
 
 
 @MODES
