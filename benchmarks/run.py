@@ -1,8 +1,8 @@
 """Measures, side by side in one run, so that only the ratios count: `./run bench`.
 
 Purchases: both cards, the till with its journal, and all cryptography in one process, beside the limit that the same AES-CMACs alone
-set; and where the time goes, by layer. TLV and records: ours beside construct doing the same. A figure is the best of several rounds, of which each
-runs every rival once; the machine's noise only ever adds.
+set; and where the time goes, by layer. TLV and records: ours beside construct doing the same. A figure is the best of several rounds, of
+which each runs every rival once; the machine's noise only ever adds.
 """
 
 import cProfile

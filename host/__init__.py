@@ -1,6 +1,6 @@
 """What the counter and the issuer do: dialogs, keys, readers, batches."""
 
-from .dialog import Ask, Dialog, Done, Slot, feed, replay, run, run_async, start
+from .dialog import Ask, Dialog, Done, Slot, feed, resume, run, run_async, start
 from .errors import CardFault, CardLost, CardRefused, DialogError, HostError, JournalError
 from .fate import Fate
 from .holder import Acceptor, KeyHolder, shop_card_id
@@ -46,7 +46,7 @@ __all__ = [
     "feed",
     "issue_customer",
     "issue_shop",
-    "replay",
+    "resume",
     "run",
     "run_async",
     "set_customer_status",

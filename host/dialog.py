@@ -1,7 +1,7 @@
 """Dialogs are generators: they yield what to send to which card, and are sent the answer.
 
 How it works. A dialog knows no reader. Whoever drives it carries each Ask to the card in that slot and feeds back the Response; `run` and
-`run_async` do so until the dialog ends, `start` and `feed` one step at a time (a relay over HTTP, say), `replay` from a transcript. Where
+`run_async` do so until the dialog ends, `start` and `feed` one step at a time (a relay over HTTP, say), `resume` from a transcript. Where
 the link breaks, LinkLost is fed in place of a response and raised inside the dialog, at its yield, so it can note what is known before it
 ends.
 """
@@ -15,7 +15,7 @@ from joren.apdu import Command, Ins, LinkLost, Response, Transmit
 
 from .errors import CardFault, CardRefused, HostError
 
-__all__ = ["Ask", "AsyncTransmit", "Dialog", "Done", "Slot", "answered", "ask", "data_of", "feed", "replay", "run", "run_async", "start"]
+__all__ = ["Ask", "AsyncTransmit", "Dialog", "Done", "Slot", "answered", "ask", "data_of", "feed", "resume", "run", "run_async", "start"]
 
 T = TypeVar("T")
 AsyncTransmit = Callable[[Command], Awaitable[Response]]
@@ -96,7 +96,7 @@ async def run_async(dialog: Dialog[T], links: Mapping[Slot, AsyncTransmit]) -> T
         dialog.close()
 
 
-def replay(dialog: Dialog[T], transcript: Iterable[Response | LinkLost]) -> Ask | Done[T]:
+def resume(dialog: Dialog[T], transcript: Iterable[Response | LinkLost]) -> Ask | Done[T]:
     """Brings a fresh dialog to where recorded answers lead. Raises HostError if they go on after its end."""
     step = start(dialog)
     for number, answer in enumerate(transcript, 1):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from joren.apdu import SW, Command, LinkLost, Response
-from joren.host import Ask, CardFault, CardRefused, Dialog, Done, HostError, Slot, feed, replay, run, run_async, start
+from joren.host import Ask, CardFault, CardRefused, Dialog, Done, HostError, Slot, feed, resume, run, run_async, start
 from joren.host.dialog import answered, ask, data_of
 
 OK = Response(b"\x01", SW.OK)
@@ -125,15 +125,15 @@ def test_a_dialog_may_ask_nothing() -> None:
 
 
 def test_replay_leads_to_where_the_transcript_ends() -> None:
-    assert replay(two_asks(), []) == Ask(Slot.CUSTOMER, command(1))
-    assert replay(two_asks(), [OK]) == Ask(Slot.SHOP, command(2))
-    assert replay(two_asks(), [OK, OK]) == Done([b"\x01", b"\x01"])
-    assert replay(two_asks(), [OK, LOST]) == Done([b"lost"])
+    assert resume(two_asks(), []) == Ask(Slot.CUSTOMER, command(1))
+    assert resume(two_asks(), [OK]) == Ask(Slot.SHOP, command(2))
+    assert resume(two_asks(), [OK, OK]) == Done([b"\x01", b"\x01"])
+    assert resume(two_asks(), [OK, LOST]) == Done([b"lost"])
 
 
 def test_replay_refuses_answers_after_the_end() -> None:
     with pytest.raises(HostError, match="ended after 2 answers"):
-        replay(two_asks(), [OK, OK, OK])
+        resume(two_asks(), [OK, OK, OK])
 
 
 def test_data_of_takes_the_lengths_it_was_given() -> None:
