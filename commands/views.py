@@ -97,10 +97,10 @@ def customer_picture(name: str, view: CustomerView, product: Product) -> Rendera
 def _ladder(rank: int, score: int, rules: RankRules) -> str:
     rate = f"{rules.rate_bp[rank] / 100:g} %"
     if rank == RANK_MAX:
-        return f"  rank   {rank} of {RANK_MAX}   [green]{bar(1)}[/] score {score:,}; {rate} in points"
+        return f"  rank   {rank} of {RANK_MAX}   [green]{bar(1)}[/] score {score:,}; grants {rate}"
     low, high = rules.climb[rank], rules.climb[rank + 1]
     part = (score - low) / (high - low)
-    return f"  rank   {rank} of {RANK_MAX}   [green]{bar(part)}[/] score {score:,}; rank {rank + 1} from {high:,}; {rate} in points"
+    return f"  rank   {rank} of {RANK_MAX}   [green]{bar(part)}[/] score {score:,}; rank {rank + 1} from {high:,}; grants {rate}"
 
 
 def receipt_fields(receipt: Receipt, product: Product, masters: Masters) -> dict[str, Any]:

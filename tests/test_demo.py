@@ -58,6 +58,8 @@ def test_the_cdnow_log_through_cards(tmp_path: Path, record_property: Callable[[
     means = [row["spent_after_minor"] / row["cards"] for row in told["ranks"]]
     assert means == sorted(means)
     assert "69,659" in out.read_text(encoding="utf-8")
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    assert [row["rank"] for row in told["ranks"] if f"{row['cards']:,} " not in readme or f"{row['points_owed']:,}\n" not in readme] == []
     record_property("CDNOW through cards: Gini", round(told["gini"], 4))
     record_property("CDNOW through cards: AUC", round(told["auc"], 4))
     record_property("CDNOW through cards: seconds", told["seconds"])

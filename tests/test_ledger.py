@@ -147,20 +147,22 @@ class Entry:
 
 @dataclass(frozen=True)
 class Sale:
-    """What happens at a counter some hours after the sale before."""
+    """What happens at a counter some hours after the sale before; `over`: the most that can be and so much more; None: amount."""
 
     card: int
     kind: Kind
     amount: int
+    over: int | None
     category: int
     factor: int
     wait: int
     lost: tuple[int, int, int]
     stage: int
 
-    def order(self, hour: int) -> Order:
-        category, factor = (self.category, self.factor) if self.kind in EARNING else (0, 0)
-        return Order(hour, self.amount, category, factor, 0, 0)
+    def order(self, hour: int, account: Account) -> Order:
+        most = {Kind.REDEEM: account.at(hour).balance, Kind.LOAD: PURSE_MAX - account.purse}.get(self.kind, account.purse)
+        amount = self.amount if self.over is None else most + self.over
+        return Order(hour, amount, *((self.category, self.factor) if self.kind in EARNING else (0, 0)), 0, 0)
 
 
 cards, losses = st.integers(0, 1), st.sampled_from((0,) * 20 + (1, 2, 3, 4, 5, AFTER))
@@ -171,6 +173,7 @@ sales = st.lists(
         card=cards,
         kind=st.sampled_from(KINDS),
         amount=st.integers(0, 400) | st.integers(0, 20_000) | st.sampled_from((0, 49_999, 50_001, 0xFFFFFFFF)),
+        over=st.sampled_from((None,) * 8 + (0, 0, 1)),
         category=st.sampled_from((0, 1, 3, 7) * 5 + (8, 16)),
         factor=st.sampled_from((10, 10, 15, 30) * 5 + (0, 31)),
         wait=st.integers(0, 30) | st.integers(0, 600),
@@ -341,7 +344,7 @@ class Ledger(RuleBasedStateMachine):
         """TRANSACT by the till's own keys (REQ-TRX-2 to REQ-TRX-5)."""
         for sale in sales:
             self.hour = min(self.hour + sale.wait, 0xFFFF)
-            self.by_till(sale.card, sale.kind, sale.order(self.hour), sale.lost[1])
+            self.by_till(sale.card, sale.kind, sale.order(self.hour, self.cards[sale.card].now), sale.lost[1])
 
     def by_till(self, number: int, kind: int, order: Order, loss: int) -> None:
         self.till_count += 1
@@ -358,7 +361,7 @@ class Ledger(RuleBasedStateMachine):
         """
         for sale in sales:
             self.hour = min(self.hour + sale.wait, 0xFFFF)
-            self.by_shop_card(sale.card, sale.kind, sale.order(self.hour), sale.lost, sale.stage)
+            self.by_shop_card(sale.card, sale.kind, sale.order(self.hour, self.cards[sale.card].now), sale.lost, sale.stage)
 
     def by_shop_card(self, number: int, kind: int, order: Order, lost: tuple[int, int, int], stage: int = 3) -> None:
         slot = self.open_entry(number, kind, order, lost[0])

@@ -207,6 +207,11 @@ class TestCompute:
         assert left(shop) == (0, 1_000_000)
         assert shop.compute(customer, customer.order(0)).points == 0
 
+    @pytest.mark.parametrize(("hour", "category", "factor"), [(100 + 17_520, 0, 10), (0, 7, 1), (100, 0, 30)])
+    def test_the_limits_themselves_are_accepted(self, hour: int, category: int, factor: int) -> None:
+        """REQ-CMP-1, REQ-TRX-3: and an hour before the last one."""
+        assert Shop().compute(served(), Customer().order(1_000, hour, category, factor)).slot == 0
+
     def test_one_transaction(self) -> None:
         """REQ-CMP-3, REQ-AUT-2, REQ-APDU-8: all that is written is written in one."""
         for kind in (Kind.PURCHASE, Kind.LOAD, Kind.REDEEM):

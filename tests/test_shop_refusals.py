@@ -359,7 +359,8 @@ LOAD_FAULTS: list[Fault] = [
     ("ceiling", {}, {"ceilings": bytes(8)}, 0x9403),
 ]
 """In the order of REQ-AUT-1, for kind 04."""
-FORM_FAULTS: list[tuple[str, Callable[[Command], Command], dict[str, bytes], int]] = [
+FormFault = tuple[str, Callable[[Command], Command], dict[str, bytes], int]
+FORM_FAULTS: list[FormFault] = [
     ("CLA", lambda command: replace(command, cla=0x40), {}, 0x6E00),
     ("INS", lambda command: replace(command, ins=0x02), {}, 0x6D00),
     ("P1", lambda command: replace(command, p1=0x77, p2=0x77), {}, 0x6A86),
@@ -436,13 +437,13 @@ class TestPrecedence:
 
     @pytest.mark.parametrize("pair", list(combinations(FORM_FAULTS, 2)), ids=lambda pair: f"{pair[0][0]} before {pair[1][0]}")
     @pytest.mark.parametrize("name", ["COMPUTE", "AUTHORIZE", "GET CHALLENGE", "READ RECORD log", "GET DATA totals"])
-    def test_the_form_of_a_command(self, name: str, pair: tuple[Fault, Fault]) -> None:
-        """REQ-APDU-1 to REQ-APDU-6."""
+    def test_the_form_of_a_command(self, name: str, pair: tuple[FormFault, FormFault]) -> None:
+        """REQ-APDU-1, REQ-APDU-2, REQ-APDU-3, REQ-APDU-4, REQ-APDU-5, REQ-APDU-6."""
         at = world()
         command = RIGHT[name](at)
         whole = at.shop.chip.snapshot()
         for _, change, cells, _ in reversed(pair):
-            command = change(command)  # type: ignore[operator]
+            command = change(command)
             for cell, data in cells.items():
                 poke(at.shop, cell, data)
         sw = pair[0][3]
@@ -515,6 +516,11 @@ class TestLifeCycle:
 
 BLOCKS: list[tuple[str, int, int, bytes, int]] = [
     ("block 1 first", 0x08, 1, build_dgi(0x0202, bytes(8)), 0x6A86),
+    ("neither more nor last", 0x00, 0, build_dgi(0x0202, bytes(8)), 0x6A86),
+    ("nothing", 0x08, 0, b"", 0x6700),
+    ("256 bytes", 0x08, 0, bytes(256), 0x6700),
+    ("255 bytes of nothing", 0x08, 0, bytes(255), 0x6A88),
+    ("one byte", 0x08, 0, b"\x02", 0x6A80),
     ("no whole DGI", 0x08, 0, b"\x02\x02\x08\x00", 0x6A80),
     ("an unknown DGI", 0x08, 0, build_dgi(0x0203, bytes(8)), 0x6A88),
     ("a customer card's DGI", 0x08, 0, build_dgi(0x8001, b"\x01" + bytes(16)), 0x6A88),
@@ -542,7 +548,7 @@ class TestPersonalization:
 
     @pytest.mark.parametrize(("p1", "p2", "block", "sw"), [row[1:] for row in BLOCKS], ids=[row[0] for row in BLOCKS])
     def test_blocks_that_are_refused(self, p1: int, p2: int, block: bytes, sw: int) -> None:
-        """REQ-PER-1, REQ-PER-2: the right blocks are taken afterwards."""
+        """REQ-PER-1, REQ-PER-2, REQ-APDU-2, REQ-APDU-3: the right blocks are taken afterwards."""
         shop = Shop(issue=False)
         refuses(shop, Command(CLA_JOREN, Ins.STORE_DATA, p1, p2, block), sw)
         for number, right in enumerate(shop.blocks()):
