@@ -9,6 +9,7 @@ __all__ = [
     "CLA_JOREN",
     "LOG_SIZE",
     "PENDING_SIZE",
+    "SECRET_INS",
     "SHOP_LOG_SIZE",
     "VOID",
     "Ending",
@@ -65,6 +66,10 @@ class Ins(IntEnum):
     GET_DATA = 0xCA
     STORE_DATA = 0xE2
     SET_STATUS = 0xF0
+
+
+SECRET_INS = frozenset({Ins.VERIFY, Ins.CHANGE_REFERENCE_DATA, Ins.RESET_RETRY_COUNTER, Ins.STORE_DATA})
+"""Instructions whose data are secrets: PINs, PUKs, keys."""
 
 
 class Kind(IntEnum):

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Self
 
+from .codes import SECRET_INS
+
 __all__ = ["Case", "Command", "MalformedCommand"]
 
 NC_MAX = 65535
@@ -26,9 +28,9 @@ class Case(Enum):
     CASE_4E = "4E"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Command:
-    """A command. `data` is 0..65535 bytes; `ne` is the most bytes of answer wanted, 1..65536, or None for none."""
+    """A command. `data` is 0..65535 bytes; `ne` is the most bytes of answer wanted, 1..65536, or None. Its repr shows no secret."""
 
     cla: int
     ins: int
@@ -70,6 +72,17 @@ class Command:
             return header if ne is None else header + b"\x00" + (ne & 0xFFFF).to_bytes(2)
         lc = b"\x00" + nc.to_bytes(2) + self.data
         return header + lc + (b"" if ne is None else (ne & 0xFFFF).to_bytes(2))
+
+    def masked(self) -> str:
+        """The APDU in hexadecimal, with `**` for every byte of data that is a secret (SECRET_INS)."""
+        raw = self.encode().hex().upper()
+        if self.ins not in SECRET_INS or not self.data:
+            return raw
+        start = 14 if self.case in (Case.CASE_3E, Case.CASE_4E) else 10
+        return raw[:start] + "**" * len(self.data) + raw[start + 2 * len(self.data) :]
+
+    def __repr__(self) -> str:
+        return f"<Command {self.masked()}>"
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:

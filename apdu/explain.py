@@ -6,7 +6,7 @@ may have; the one of the right length is taken. PINs, PUKs and what STORE DATA c
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from .codes import CLA_ISO, CLA_JOREN, Ending, Ins, KeyRef, Kind, LifeCycle
+from .codes import CLA_ISO, CLA_JOREN, SECRET_INS, Ending, Ins, KeyRef, Kind, LifeCycle
 from .command import Command
 from .layouts import (
     AIDS,
@@ -154,8 +154,6 @@ def _data_groupings(command: Command) -> Collection[Layout]:
     return (layout,) if layout else ()
 
 
-SECRET_INS = frozenset({Ins.VERIFY, Ins.CHANGE_REFERENCE_DATA, Ins.RESET_RETRY_COUNTER, Ins.STORE_DATA})
-"""Whatever their class and form, the data of these are not shown."""
 ANSWERED = frozenset({SW.OK, SW.FILE_DEACTIVATED, SW.FILE_TERMINATED})
 """Status words that come with the data of the answer (REQ-APDU-7, REQ-LIFE-3)."""
 INS_NAMES = {**{int(ins): label(ins) for ins in Ins}, 0xC0: "GET RESPONSE"}

@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from joren.apdu import Case, Command, Ins, MalformedCommand, MalformedResponse, Response
+from joren.apdu import Command, MalformedCommand, MalformedResponse, Response
 
 from .reader import Reader
 
-__all__ = ["FORMAT", "VERSION", "BadTrace", "Difference", "Line", "TraceWriter", "mask", "read_trace", "replay"]
+__all__ = ["FORMAT", "VERSION", "BadTrace", "Difference", "Line", "TraceWriter", "read_trace", "replay"]
 
 FORMAT = "joren-trace"
 VERSION = 1
-SECRET_INS = frozenset({Ins.VERIFY, Ins.CHANGE_REFERENCE_DATA, Ins.RESET_RETRY_COUNTER, Ins.STORE_DATA})
 EVENTS = ("apdu", "insert", "remove", "reset")
 Decoder = Callable[[Command, Response | None], Mapping[str, Any]]
 
@@ -52,15 +51,6 @@ class Difference:
     came: str
 
 
-def mask(command: Command) -> str:
-    """A command in hexadecimal, with `**` for every byte of data that is a secret."""
-    raw = command.encode().hex().upper()
-    if command.ins not in SECRET_INS or not command.data:
-        return raw
-    start = 14 if command.case in (Case.CASE_3E, Case.CASE_4E) else 10
-    return raw[:start] + "**" * len(command.data) + raw[start + 2 * len(command.data) :]
-
-
 class TraceWriter:
     """Writes what happens at readers. `clock` gives seconds, or is None for a trace that is the same each time."""
 
@@ -82,7 +72,7 @@ class TraceWriter:
         """One event, as a Reader tells it."""
         line: dict[str, Any] = {"t": round(self._clock() - self._start, 6) if self._clock else None, "reader": reader, "event": event}
         if command is not None:
-            line["command"] = command.encode().hex().upper() if self._with_secrets else mask(command)
+            line["command"] = command.encode().hex().upper() if self._with_secrets else command.masked()
             line["response"] = "" if response is None else response.encode().hex().upper()
             if self._decoder is not None:
                 line["decoded"] = self._decoder(command, response)

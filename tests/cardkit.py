@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from joren.apdu import (
     AID_CUSTOMER,
@@ -42,7 +43,7 @@ LIMITS = Limits(
     pay_pin_from_minor=NEVER,
 )
 LABELS = {KeyRef.TILL: "till", KeyRef.SHOP: "shop", KeyRef.RECEIPT: "receipt", KeyRef.LOAD: "load", KeyRef.ADMIN: "admin"}
-MASTERS = {name: Key(bytes([number]) * 16, name) for number, name in enumerate((*LABELS.values(), "shop-admin"), 0x41)}
+MASTERS = {name: Key(sha256(name.encode()).digest()[:16], name) for name in (*LABELS.values(), "shop-admin")}
 PIN, PUK = b"1234", b"87654321"
 
 

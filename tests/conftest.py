@@ -1,8 +1,17 @@
-"""What the tests found, printed at the end: a test tells it by `record_property`."""
+"""What every test run has: the canary (canary.py), and the figures that tests tell by `record_property`, printed at the end."""
 
 import pytest
 
-__all__ = ["pytest_terminal_summary"]
+import canary
+
+__all__ = ["pytest_configure", "pytest_terminal_summary"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """From here on no key gets out unseen."""
+    watched = canary.Canary()
+    canary.watch(watched)
+    config.pluginmanager.register(canary.Plugin(watched), "joren-canary")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -125,7 +125,7 @@ def changed(customer: Customer, before: bytes) -> dict[str, set[int]]:
 
 @pytest.mark.parametrize(
     ("modes", "purse", "pin", "flags"),
-    [(1, 0, None, 0x01), (2, 0, PIN, 0x0A), (3, 0, None, 0x03), (1, 1, None, 0x05), (3, NEVER, PIN, 0x0F)],
+    [(1, 0, None, 0x01), (2, 0, PIN, 0x0A), (3, 0, None, 0x03), (1, 1, None, 0x05), (1, 1 << 24, None, 0x05), (3, NEVER, PIN, 0x0F)],
 )
 def test_the_select_record(modes: int, purse: int, pin: bytes | None, flags: int) -> None:
     """REQ-SEL-1, REQ-REC-1."""
@@ -377,24 +377,26 @@ def test_proof_and_receipt_again(kind: Kind, key_ref: KeyRef, voiding: bool) -> 
     assert customer.prove(asked, 7, int.from_bytes(sequence), CHALLENGE, key_ref).data[0] == 2
 
 
+SHOP = 0xA1000007
 PROOFS = [
-    ("the next one", 30, 7, 1, KeyRef.TILL, 0),
-    ("the next one by load", 30, 7, 1, KeyRef.LOAD, 0),
-    ("the newest, of another shop", 29, 8, 30, KeyRef.TILL, 0),
-    ("the newest, of another sequence", 29, 7, 29, KeyRef.SHOP, 0),
-    ("the newest, under another key", 29, 7, 30, KeyRef.TILL, 0),
-    ("the oldest kept, of another sequence", 6, 7, 8, KeyRef.LOAD, 0),
-    ("the newest overwritten", 5, 7, 6, KeyRef.LOAD, 2),
-    ("the first", 0, 7, 1, KeyRef.SHOP, 2),
+    # what is asked, its counter, shop, sequence (without the terminal number) and key, the ending
+    ("the next one", 30, SHOP, 31, KeyRef.TILL, 0),
+    ("the next one, named as the record it will overwrite", 30, SHOP, 7, KeyRef.LOAD, 0),
+    ("the newest, of another shop", 29, SHOP + 1, 30, KeyRef.LOAD, 0),
+    ("the newest, of another sequence", 29, SHOP, 29, KeyRef.LOAD, 0),
+    ("the newest, under another key", 29, SHOP, 30, KeyRef.SHOP, 0),
+    ("the oldest kept, of another sequence", 6, SHOP, 8, KeyRef.LOAD, 0),
+    ("the newest overwritten", 5, SHOP, 6, KeyRef.LOAD, 2),
+    ("the first", 0, SHOP, 1, KeyRef.TILL, 2),
 ]
 
 
 @pytest.mark.parametrize(("asked", "shop", "sequence", "key_ref", "ending"), [row[1:] for row in PROOFS], ids=[row[0] for row in PROOFS])
 def test_absence_is_proven(asked: int, shop: int, sequence: int, key_ref: KeyRef, ending: int) -> None:
     """REQ-PRV-1 (NOT COMMITTED, UNKNOWN), REQ-PRV-2, REQ-MAC-1: and what was authorized before can no more be used."""
-    customer = Customer()
+    customer, sequence = Customer(), sequence + 0x5A000000
     for number in range(1, 31):
-        customer.load(1, sequence=number)
+        customer.load(1, shop=SHOP, sequence=0x5A000000 + number)
     stale, nonce, before = (
         customer.transact_command(Kind.LOAD, customer.plain(), KeyRef.LOAD),
         customer.info.nonce,
@@ -407,6 +409,7 @@ def test_absence_is_proven(asked: int, shop: int, sequence: int, key_ref: KeyRef
     assert fresh != nonce
     assert customer.chip.process(stale) == Response(b"", SW.MAC_INCORRECT)
     assert customer.chip.snapshot() == before
+    assert customer.prove(29, SHOP, 0x5A00001E, CHALLENGE, KeyRef.LOAD).data[0] == 1
     assert customer.load(1).outcome.purse_minor == 31
 
 

@@ -490,6 +490,27 @@ def test_the_farthest_hour(kind: Kind, key_ref: KeyRef) -> None:
         assert customer.chip.process(of(kind, key_ref, hour=hour, **last_hour)(customer)).ok
 
 
+ALLOWED = [
+    *[row for n in (1, 30) for row in rows(f"factor {n}", 0x9000, EARNERS, factor_tenths=n)],
+    *[row for n in (0, 7) for row in rows(f"category {n}", 0x9000, EARNERS, category=n)],
+    *rows("of 0", 0x9000, [(Kind.PURCHASE, TILL), (Kind.PURCHASE, SHOP)], amount=0),
+    *[row for n in (1, 1_000) for row in rows(f"{n} points", 0x9000, REDEEMERS, amount=n)],
+    *[row for n in (1, 5_000) for row in rows(f"{n} of money", 0x9000, PAYERS, amount=n)],
+    *[row for n in (1, 95_000) for row in rows(f"{n} more", 0x9000, [(Kind.LOAD, LOAD)], amount=n)],
+    *[row for n in (0, 5_000) for row in rows(f"{n} points granted", 0x9000, COMMITS, points=n)],
+    *[row for n in (1, 4) for row in rows(f"rank {n}", 0x9000, COMMITS, rank=n)],
+    *rows("carry 9999", 0x9000, COMMITS, carry=9_999),
+    *rows("hours up to the last", 0x9000, COMMITS, first_hour=HOUR, visit_hour=HOUR, rank_hour=HOUR),
+]
+
+
+@pytest.mark.parametrize("row", ALLOWED, ids=[row.name for row in ALLOWED])
+def test_what_is_just_allowed(row: Row) -> None:
+    """REQ-TRX-2, REQ-TRX-4, REQ-COM-1: so the refusals above begin where they should."""
+    customer = row.make()
+    assert customer.chip.process(row.build(customer)).sw == row.sw
+
+
 def test_a_new_card_takes_any_hour() -> None:
     """REQ-TRX-3: no hour is far from the first purchase, whatever was loaded before."""
     for kind, key_ref in ((Kind.PURCHASE, TILL), (Kind.PURCHASE, SHOP), (Kind.LOAD, LOAD)):

@@ -180,7 +180,7 @@ sales = st.lists(
         lost=lost,
         stage=st.sampled_from((3,) * 8 + (2, 1)),
     ),
-    min_size=1,
+    min_size=2,
     max_size=8,
 )
 waits = st.integers(0, 3_000) | st.integers(0, 20_000) | st.integers(-3_000, -1)
@@ -383,17 +383,21 @@ class Ledger(RuleBasedStateMachine):
         else:
             self.by_till(number, log[-1].kind | VOID, order, lost[1])
 
-    @rule(number=cards, kind=st.sampled_from((Kind.PAY, Kind.REDEEM, Kind.LOAD, Kind.VOID_PAY)), times=st.integers(1, 8))
+    @rule(number=cards, kind=st.sampled_from((Kind.PAY, Kind.REDEEM, Kind.LOAD, Kind.VOID_PAY)), times=st.integers(1, 5))
     def leave_pending(self, number: int, kind: Kind, times: int) -> None:
         """A terminal that asks again and again and carries nothing on."""
         for _ in range(times):
             self.open_entry(number, kind, Order(self.hour, 50, 0, 0, 0, 0), 0)
 
     @precondition(lambda self: self.pending)
-    @rule(pick=st.integers(0, PENDING - 1), loss=losses)
-    def settle(self, pick: int, loss: int) -> None:
+    @rule(picks=st.lists(st.tuples(st.integers(0, PENDING - 1), losses), min_size=1, max_size=8))
+    def settle(self, picks: list[tuple[int, int]]) -> None:
+        """Some entries, in any order."""
+        for pick, loss in picks[: len(self.pending)]:
+            self.settle_one(sorted(self.pending)[pick % len(self.pending)], loss)
+
+    def settle_one(self, slot: int, loss: int) -> None:
         """PROVE and RATIFY (REQ-PRV-1, REQ-RAT-1, REQ-MAC-4); what was withheld is worth nothing afterwards (REQ-PRV-2)."""
-        slot = sorted(self.pending)[pick % len(self.pending)]
         entry = self.pending[slot]
         card, counter = self.cards[entry.card], entry.record.counter
         card.customer.select()
@@ -431,6 +435,16 @@ class Ledger(RuleBasedStateMachine):
     def wait(self, hours: int) -> None:
         """Hours or years, or a clock that is set back (REQ-PTS-1, REQ-TRX-3)."""
         self.hour = min(max(self.hour + hours, 0), 0xFFFF)
+
+    @rule(number=cards, kind=st.sampled_from([kind for kind in Kind if not kind & VOID]), by_card=st.booleans())
+    def far_ahead(self, number: int, kind: Kind, by_card: bool) -> None:
+        """A clock that is an hour too far ahead of the card's last one (REQ-TRX-3)."""
+        hour = min(self.cards[number].now.state.last_hour + JUMP_MAX + 1, 0xFFFF)
+        order = Order(hour, 10, 0, 10 if kind in EARNING else 0, 0, 0)
+        if by_card:
+            self.by_shop_card(number, kind, order, (0, 0, 0))
+        else:
+            self.by_till(number, kind, order, 0)
 
     # What a thief or a broken reader sends
 

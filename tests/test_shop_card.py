@@ -145,10 +145,13 @@ class TestSelect:
         assert shop.totals() == ZERO
 
     def test_the_template(self) -> None:
-        """REQ-SEL-1 for a shop card."""
+        """REQ-SEL-1 for a shop card, REQ-APDU-4."""
         shop = Shop()
         template = shop.send(CLA_ISO, Ins.SELECT, 4, 0, shop.aid[:5], 256).data
         assert (find(template, 0x6F, 0x84), find(template, 0x6F, 0x85)) == (shop.aid, shop.select().encode())
+        for p2, answer in ((0, 38), (0x0C, 23)):
+            assert shop.send(CLA_ISO, Ins.SELECT, 4, p2, shop.aid, answer - 1) == Response(b"", SW.WRONG_LE | answer)
+            assert len(shop.send(CLA_ISO, Ins.SELECT, 4, p2, shop.aid, answer).data) == answer
 
     def test_rules_and_limits(self) -> None:
         """REQ-SRD-1."""

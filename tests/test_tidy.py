@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -170,6 +171,7 @@ def files(root: Path, *suffixes: str) -> list[Path]:
     return found
 
 
+@cache
 def sources(root: Path) -> list[Source]:
     return [Source.of(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")) for path in files(root, ".py")]
 

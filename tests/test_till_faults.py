@@ -388,6 +388,38 @@ def test_a_proven_entry_that_is_gone(others: int, fate: Fate) -> None:
     assert (row.fate, row.slot) == (fate, None)
 
 
+@pytest.mark.parametrize(("number", "fate"), [(4, Fate.PENDING), (5, Fate.COMMITTED)], ids=["pending", "proven"])
+def test_a_row_that_the_shop_card_knows_nothing_of(number: int, fate: Fate) -> None:
+    """The shop card was set back: a proof that was received counts (REQ-STL-5), without one the row is the issuer's to settle."""
+    counter, customer = prepared(True)
+    before = counter.shop.chip.snapshot()
+    with pytest.raises(CardLost):
+        counter.tap(customer, buys("S"), {number: Fault.LOST_BEFORE})
+    counter.shop.chip.restore(before)
+    counter.till.holder.close()
+    counter.tap(free_of_pin(2), opens)
+    row = counter.journal.find("S")
+    assert row is not None
+    assert (row.fate, row.slot) == (fate, None)
+    if fate is Fate.PENDING:
+        assert [settled.fate for settled in counter.tap(customer, lambda till: till.settle()).rows] == [Fate.UNKNOWN]
+
+
+def test_a_shop_card_that_was_set_back_uses_no_sequence_twice() -> None:
+    """REQ-FLW-4: the journal does not take the number again, so nothing is sold with it; the next number is free."""
+    counter, customer = prepared(True)
+    before = counter.shop.chip.snapshot()
+    counter.tap(customer, buys("S"))
+    counter.shop.chip.restore(before)
+    counter.till.holder.close()
+    sheet = customer.chip.snapshot()
+    with pytest.raises(JournalError, match=r"UNIQUE constraint failed: sale\.sequence"):
+        counter.tap(customer, buys("T"))
+    assert customer.chip.snapshot() == sheet
+    counter.tap(customer, buys("T"))
+    assert [row.reference for row in counter.journal.rows()] == ["bought", "S", "T"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [(says(SW.NO_PRECISE_DIAGNOSIS), "refused READ_RECORD: 6F00"), (cut, "answered READ_RECORD wrongly: 33 bytes expected, 32 came")],

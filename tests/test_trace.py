@@ -8,7 +8,7 @@ import pytest
 from cardkit import PIN, Customer, Shop
 from joren.apdu import Command, Kind, LinkLost
 from joren.simulator.reader import Loss, Losses, Reader, When
-from joren.simulator.trace import BadTrace, TraceWriter, mask, read_trace, replay
+from joren.simulator.trace import BadTrace, TraceWriter, read_trace, replay
 
 HEADER = '{"format": "joren-trace", "version": 1, "secrets": false}'
 
@@ -41,12 +41,12 @@ def test_a_trace_is_written_read_and_replayed() -> None:
 @pytest.mark.parametrize("ins", [0x20, 0x24, 0x2C, 0xE2])
 def test_secrets_are_masked(ins: int, ne: int | None) -> None:
     command = Command(0x00, ins, 0, 0x81, b"\x00\x00123456", ne)
-    text = mask(command)
+    text = command.masked()
     assert "31" not in text
     assert len(text) == 2 * len(command.encode())
     assert command.encode() == bytes.fromhex(text.replace("**" * 8, "0000313233343536"))
-    assert "*" not in mask(Command(0x80, 0x30, 1, 1, b"12345678"))
-    assert "*" not in mask(Command(0x00, 0x20, 0, 0x81))
+    assert "*" not in Command(0x80, 0x30, 1, 1, b"12345678").masked()
+    assert "*" not in Command(0x00, 0x20, 0, 0x81).masked()
 
 
 def test_masked_commands_are_told_not_sent_and_secrets_can_be_asked_for() -> None:
