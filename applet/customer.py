@@ -87,9 +87,9 @@ class CustomerCard:
         answer_length = CustomerInfo.FORMAT.size
         if command.p2 & 0x0C == 0:
             answer_length += 2 + 2 + len(self.aid) + 2
-        check_le(command, answer_length)
         memory = self.memory
         memory.draw_nonce()
+        check_le(command, answer_length)
         state = memory.state
         info = CustomerInfo(
             version=1,

@@ -11,7 +11,7 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
-from joren.apdu import CLA_ISO, SW, Command, Ins, Key, MalformedCommand, Response
+from joren.apdu import CLA_ISO, CLA_JOREN, SW, Command, Ins, Key, MalformedCommand, Response
 from joren.applet.applet import Applet
 from joren.applet.platform import CardKey, Cells, Platform
 
@@ -222,11 +222,11 @@ class Chip:
             return Response(b"", SW.NO_PRECISE_DIAGNOSIS)
 
     def process_bytes(self, raw: bytes) -> bytes:
-        """The same for bytes; what is no command APDU is 6700."""
+        """The same for bytes; what is no command APDU is 6700, or 6E00 or 6D00 for its CLA or INS (REQ-APDU-1)."""
         try:
             command = Command.decode(raw)
         except MalformedCommand:
-            return Response(b"", SW.WRONG_LENGTH).encode()
+            return Response(b"", _status_of_malformed(raw)).encode()
         return self.process(command).encode()
 
     def _select(self, command: Command) -> Response:
@@ -268,3 +268,11 @@ class Chip:
         copy.restore(self.snapshot())
         copy.draws = self.draws
         return copy
+
+
+def _status_of_malformed(raw: bytes) -> SW:
+    if len(raw) >= 4 and raw[0] not in (CLA_ISO, CLA_JOREN):
+        return SW.CLA_NOT_SUPPORTED
+    if len(raw) >= 4 and raw[1] & 0xF0 in (0x60, 0x90):
+        return SW.INS_NOT_SUPPORTED
+    return SW.WRONG_LENGTH

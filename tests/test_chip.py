@@ -203,3 +203,6 @@ def test_bytes_in_bytes_out() -> None:
     chip = chip_with_toys()
     assert chip.process_bytes(bytes.fromhex("00A4040005F00000000100")) == AID_A + b"\x90\x00"
     assert chip.process_bytes(bytes.fromhex("00A4")) == b"\x67\x00"
+    assert chip.process_bytes(bytes.fromhex("00A40400FF00")) == b"\x67\x00"
+    assert chip.process_bytes(bytes.fromhex("FF300101")) == b"\x6e\x00"
+    assert chip.process_bytes(bytes.fromhex("80600000")) == b"\x6d\x00"

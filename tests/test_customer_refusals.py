@@ -216,6 +216,17 @@ def test_the_expected_length_of_select(p2: int, answer: int) -> None:
     assert len(customer.send(0x00, Ins.SELECT, 0x04, p2, customer.aid, answer).data) == answer
 
 
+def test_no_session_has_a_nonce_that_is_known_beforehand() -> None:
+    """REQ-SEL-2, REQ-MAC-3: not even one whose SELECT was refused; what was authorized for such a nonce is worth nothing."""
+    customer = used()
+    customer.info = replace(customer.info, nonce=bytes(8))
+    withheld = customer.transact_command(Kind.LOAD, customer.plain(5000), KeyRef.LOAD)
+    before = customer.chip.snapshot()
+    assert customer.send(0x00, Ins.SELECT, 0x04, 0x0C, customer.aid, 1).sw == 0x6C19
+    assert customer.chip.process(withheld).sw == SW.MAC_INCORRECT
+    assert customer.chip.snapshot() == before
+
+
 @pytest.mark.parametrize(
     ("p1", "p2", "data", "sw"),
     [

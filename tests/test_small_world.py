@@ -83,6 +83,8 @@ class World:
             Till(ShopCardHolder(PROGRAMME), Journal(":memory:")),
         ]
         self.customer_reader, self.shop_reader = Reader("customer"), Reader("shop")
+        for reader in (self.customer_reader, self.shop_reader):
+            reader.observers.clear()  # no one listens to millions of APDUs
         self.shop_reader.insert(self.shop.chip)
         self.links: dict[Slot, Transmit] = {Slot.CUSTOMER: self.customer_reader.transmit, Slot.SHOP: self.shop_reader.transmit}
 
@@ -214,6 +216,7 @@ def plans(world: World, step: Step, losses_left: int) -> Iterator[list[Loss]]:
                 yield [Loss(number, when)]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("first", STEPS, ids=lambda step: step.name)
 def test_every_world_ends_with_books_that_agree(first: Step, record_property: Callable[[str, object], None]) -> None:
     """REQ-STL-1 to REQ-STL-6 and REQ-FLW-4, in every world that begins with this dialog."""

@@ -41,6 +41,9 @@ DEFINITION = re.compile(r"\*\*(REQ-[A-Z]+-\d+)\*\*")
 WORKPLACE = ("/" + "work/", "/tmp/" + "devenv")
 
 
+parse = cache(ast.parse)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One Python file: its path from the project's root, its text, its tree."""
@@ -51,7 +54,7 @@ class Source:
 
     @classmethod
     def of(cls, path: str, text: str) -> "Source":
-        return cls(PurePosixPath(path), text, ast.parse(text))
+        return cls(PurePosixPath(path), text, parse(text))
 
     @property
     def room(self) -> str:
@@ -171,7 +174,6 @@ def files(root: Path, *suffixes: str) -> list[Path]:
     return found
 
 
-@cache
 def sources(root: Path) -> list[Source]:
     return [Source.of(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")) for path in files(root, ".py")]
 

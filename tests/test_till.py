@@ -33,7 +33,7 @@ OFFERS = Offers.parse(
     languages = ["en"]
     offer = [
         { id = "any", priority = 1, text = { en = "A free bag" } },
-        { id = "bread", priority = 2, categories = [2], text = { en = "A roll" } },
+        { id = "bread", priority = 2, categories = [0, 2], text = { en = "A roll" } },
         { id = "high", priority = 3, ranks = [2, 4], text = { en = "The lounge" } },
         { id = "low", priority = 4, ranks = [0, 0], scores = [60, 99], text = { en = "A coffee" } },
     ]
@@ -203,6 +203,7 @@ def test_no_more_offers_than_the_till_shows() -> None:
     counter, customer = Counter(by_card=False), free_of_pin()
     counter.till = Till(counter.till.holder, counter.journal, offers=OFFERS, offers_max=1)
     assert [offer.id for offer in counter.tap(customer, lambda till: till.purchase("A", 100, 1_000, 2)).offers] == ["low"]
+    assert [offer.id for offer in counter.tap(customer, lambda till: till.result(100)).offers] == ["low"]
 
 
 PIN_LIMITS = replace(LIMITS, redeem_pin_from=0, pay_pin_from_minor=0)
@@ -436,15 +437,37 @@ def test_when_all_entries_are_in_use_the_oldest_is_written_off(fault: Fault, nam
     assert [row.reference for row in counter.journal.unsettled()] == ["lost 1"]
 
 
+def buy_elsewhere(customer: Customer, times: int) -> None:
+    """Purchases at another acceptor of the shop 9."""
+    customer.chip.power_on()
+    customer.select()
+    for sequence in range(times):
+        customer.buy(10, shop=9, sequence=sequence)
+
+
+@pytest.mark.parametrize(("times", "fate"), [(24, Fate.COMMITTED), (25, Fate.UNKNOWN)], ids=["still known", "forgotten"])
+def test_a_torn_sale_that_the_card_has_forgotten(times: int, fate: Fate) -> None:
+    """REQ-PRV-1, REQ-STL-2: the 24 last transactions are known; an older one stays open, for the issuer to settle from receipts."""
+    counter, customer = torn(by_card=False, fault=Fault.LOST_AFTER)
+    buy_elsewhere(customer, times - 1)
+    settled = counter.tap(customer, lambda till: till.settle())
+    assert [(row.reference, row.fate) for row in settled.rows] == [("S", fate)]
+    if fate is Fate.UNKNOWN:
+        assert counter.journal.unsettled() == list(settled.rows)
+        with pytest.raises(HostError, match="sale S on card C000000000000001 can not be settled here: the issuer settles it by receipts"):
+            counter.tap(customer, buys("S"))
+        assert counter.sent == []
+    assert counter.tap(customer, buys("T")).settled == ()
+
+
 def test_what_no_card_can_settle_is_written_off_before_the_oldest() -> None:
     """The second customer has bought 25 times elsewhere, and his card has forgotten (REQ-PRV-1): UNKNOWN, its entry still in use."""
     counter, customers = full(Fault.LOST_BEFORE)
-    customers[1].chip.power_on()
-    customers[1].select()
-    for sequence in range(25):
-        customers[1].buy(10, shop=9, sequence=sequence)
+    buy_elsewhere(customers[1], 25)
     settled = counter.tap(customers[1], lambda till: till.settle())
     assert [(row.reference, row.fate, row.slot) for row in settled.rows] == [("lost 2", Fate.UNKNOWN, 1)]
+    with pytest.raises(HostError, match="sale lost 2 did not happen, as far as this till knows: nothing to void"):
+        counter.tap(customers[1], lambda till: till.void("V", 200, "lost 2"))
     counter.tap(free_of_pin(17), buys("S"))
     assert [row.reference for row in counter.journal.unsettled() if row.slot is None] == ["lost 2"]
 

@@ -35,7 +35,7 @@ def loads(reference: str, amount: int = 100) -> Sale:
 
 
 def served(by_card: bool, customer: Customer) -> Counter:
-    """A counter that has loaded 5,000 on a card, and sold for 10,000 ("bought": 100 points)."""
+    """A counter that has loaded 5,000 on a card, and sold for 1,000 ("bought": 10 points)."""
     counter = Counter(by_card)
     counter.tap(customer, loads("loaded", 5_000))
     counter.tap(customer, buys("bought"))
@@ -43,7 +43,7 @@ def served(by_card: bool, customer: Customer) -> Counter:
 
 
 def refused(counter: Counter, customer: Customer, dialog: AnyDialog, kind: type[E]) -> E:
-    """The error a dialog ends with. No byte of either card has changed, no row is open, and the stored result can still be had."""
+    """The error a dialog ends with. No byte of either card has changed, and no row more is open."""
     before = customer.chip.snapshot(), counter.shop.chip.snapshot(), counter.journal.unsettled()
     with pytest.raises(kind) as caught:
         counter.tap(customer, dialog)

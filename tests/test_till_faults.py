@@ -105,6 +105,10 @@ def detail(till: Till) -> Dialog[object]:
     return till.result(200, detailed=True)
 
 
+def verified(till: Till) -> Dialog[object]:
+    return till.result(200, pin="1234")
+
+
 FAULTS = {
     "SELECT short": Case(False, result, CUSTOMER, Ins.SELECT, cut, "25 bytes", "24"),
     "SELECT long": Case(True, buys("S"), CUSTOMER, Ins.SELECT, longer, "25 bytes", "26"),
@@ -112,6 +116,7 @@ FAULTS = {
     "SELECT of programme 2": Case(True, buys("S"), CUSTOMER, Ins.SELECT, put(5, 2), "version 1, programme 1", "version 1, programme 2"),
     "RESULT long": Case(False, result, CUSTOMER, Ins.GET_RESULT, longer, "3 bytes", "4"),
     "RESULT short": Case(True, detail, CUSTOMER, Ins.GET_RESULT, cut, "31 bytes", "30"),
+    "VERIFY with data": Case(False, verified, CUSTOMER, Ins.VERIFY, lambda _: Response(b"!", SW.OK), "0 bytes", "1"),
     "STATE short": Case(True, buys("S"), CUSTOMER, Ins.GET_STATE, cut, "40 bytes", "39"),
     "PROVE long": Case(False, settles, CUSTOMER, Ins.PROVE, longer, "19 or 63 bytes", "20", BEFORE),
     "PROVE short": Case(False, settles, CUSTOMER, Ins.PROVE, cut, "19 or 63 bytes", "62", AFTER),
