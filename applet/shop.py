@@ -217,9 +217,9 @@ class ShopCard:
 
     def _set_status(self, command: Command) -> bytes:
         memory = self.memory
-        state = next_state(memory.status, command.p2)
         flag, challenge = memory.challenge.get(0, 1), memory.challenge.get(1)
         memory.challenge.put(0, bytes(9))
+        state = next_state(memory.status, command.p2)
         if flag != b"\x01":
             raise Refused(SW.CONDITIONS_NOT_SATISFIED)
         check_mac(memory.admin_key.mac8(messages.admin(memory.head, 0, challenge, state)), command.data)

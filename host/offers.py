@@ -13,16 +13,15 @@ group = "drink"                 # at most one offer of a group is chosen: the on
 text = { en = "A free coffee", ja = "コーヒー1杯無料" }
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any, Self
 
 from joren.apdu.state import RANK_MAX
 
 from .errors import HostError
+from .tomlfile import check_table, expect, load_toml, parse_toml
 
 __all__ = ["Offer", "Offers"]
 
@@ -66,27 +65,18 @@ class Offers:
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
         """From a file. Raises HostError, naming file, offer and key, for a table that is not right in every detail."""
-        try:
-            return cls.parse(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise HostError(f"offers {path}: {error.strerror}") from error
-        except (UnicodeDecodeError, HostError) as error:
-            raise HostError(f"offers {path}: {error}") from error
+        return load_toml("offers", path, cls.parse)
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """From the text of a file. Raises HostError."""
-        try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise HostError(f"no TOML: {error}") from error
-        _check_keys("file", table, FILE_KEYS, {"version", "languages"})
-        _expect(table["version"] == VERSION, "version", str(VERSION), table["version"])
+        table = check_table("file", parse_toml(text), FILE_KEYS, {"version", "languages"})
+        expect(table["version"] == VERSION, "version", str(VERSION), table["version"])
         languages = table["languages"]
         listed = isinstance(languages, list) and languages and all(isinstance(language, str) for language in languages)
-        _expect(listed, "languages", "a list of language codes", languages)
+        expect(listed, "languages", "a list of language codes", languages)
         items = table.get("offer", [])
-        _expect(isinstance(items, list), "offer", "tables [[offer]]", items)
+        expect(isinstance(items, list), "offer", "tables [[offer]]", items)
         offers = [_offer(number, item, languages) for number, item in enumerate(items, 1)]
         _check_together(offers)
         return cls(tuple(sorted(offers, key=lambda offer: -offer.priority)))
@@ -109,37 +99,23 @@ def _meet(one: Range, other: Range) -> bool:
     return one[0] <= other[1] and other[0] <= one[1]
 
 
-def _expect(right: object, where: str, expected: str, came: object) -> None:
-    if not right:
-        raise HostError(f"{where}: {expected} expected, {came!r} came")
-
-
-def _check_keys(where: str, table: object, known: frozenset[str], needed: set[str]) -> None:
-    if not isinstance(table, dict):
-        raise HostError(f"{where}: a table expected, {table!r} came")
-    for key in table:
-        _expect(key in known, f"{where}: key", f"one of {', '.join(sorted(known))}", key)
-    for key in sorted(needed):
-        _expect(key in table, where, f"the key {key}", sorted(table))
-
-
 def _offer(number: int, item: Any, languages: list[str]) -> Offer:
     where = f"offer {number}"
-    _check_keys(where, item, OFFER_KEYS, {"id", "priority", "text"})
+    check_table(where, item, OFFER_KEYS, {"id", "priority", "text"})
     name = item["id"]
-    _expect(isinstance(name, str) and name, f"{where}: id", "a name", name)
+    expect(isinstance(name, str) and name, f"{where}: id", "a name", name)
     where = f"offer {name}"
     priority, group, categories, text = item["priority"], item.get("group"), item.get("categories"), item["text"]
-    _expect(type(priority) is int, f"{where}: priority", "a whole number", priority)
-    _expect(group is None or (isinstance(group, str) and group), f"{where}: group", "a name", group)
+    expect(type(priority) is int, f"{where}: priority", "a whole number", priority)
+    expect(group is None or (isinstance(group, str) and group), f"{where}: group", "a name", group)
     if categories is not None:
         right = isinstance(categories, list) and categories and all(type(c) is int and 0 <= c <= CATEGORY_MAX for c in categories)
-        _expect(
+        expect(
             right and len(set(categories)) == len(categories), f"{where}: categories", f"different numbers in 0..{CATEGORY_MAX}", categories
         )
-    _check_keys(f"{where}: text", text, frozenset(languages), set(languages))
+    check_table(f"{where}: text", text, frozenset(languages), set(languages))
     for language, words in text.items():
-        _expect(isinstance(words, str) and words.strip(), f"{where}: text.{language}", "a text", words)
+        expect(isinstance(words, str) and words.strip(), f"{where}: text.{language}", "a text", words)
     ranks = _range(f"{where}: ranks", item.get("ranks"), RANK_MAX)
     scores = _range(f"{where}: scores", item.get("scores"), SCORE_MAX)
     return Offer(name, priority, ranks, scores, None if categories is None else frozenset(categories), group, dict(text))
@@ -158,7 +134,7 @@ def _range(where: str, value: object, most: int) -> Range:
 def _check_together(offers: list[Offer]) -> None:
     for index, offer in enumerate(offers):
         for other in offers[:index]:
-            _expect(offer.id != other.id, "id", "one offer of each", offer.id)
+            expect(offer.id != other.id, "id", "one offer of each", offer.id)
             rivals = offer.group is not None and (offer.group, offer.priority) == (other.group, other.priority)
             if rivals and offer.overlaps(other):
                 both = f"offers {other.id} and {offer.id}"

@@ -3,18 +3,16 @@
 A TOML file, as examples/product.toml, which has every key; each is needed, and no other is taken. Hours on the cards count from the epoch.
 """
 
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from os import PathLike
-from pathlib import Path
 from typing import Any, Self
 
 from joren.apdu.cards import Limits
 from joren.apdu.state import DEFAULT_RULES, RankRules, Slot
 
 from .errors import HostError
+from .tomlfile import check_table, expect, load_toml, parse_toml, whole_number
 
 __all__ = ["DEFAULT_PRODUCT", "Product"]
 
@@ -65,24 +63,15 @@ class Product:
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
         """From a file. Raises HostError naming the file and the key that is wrong."""
-        try:
-            return cls.parse(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise HostError(f"product {path}: {error.strerror}") from error
-        except (UnicodeDecodeError, HostError) as error:
-            raise HostError(f"product {path}: {error}") from error
+        return load_toml("product", path, cls.parse)
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """From the text of a file. Raises HostError."""
-        try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise HostError(f"no TOML: {error}") from error
-        head = _table("file", table, HEAD_KEYS)
-        _expect(head["version"] == VERSION, "version", str(VERSION), head["version"])
+        head = check_table("file", parse_toml(text), HEAD_KEYS)
+        expect(head["version"] == VERSION, "version", str(VERSION), head["version"])
         epoch = head["epoch"]
-        _expect(type(epoch) is date, "epoch", "a day such as 2025-01-01", epoch)
+        expect(type(epoch) is date, "epoch", "a day such as 2025-01-01", epoch)
         try:
             rules, limits = _rules(head["rules"]), _limits(head["limits"])
             rules.check()
@@ -91,34 +80,13 @@ class Product:
             raise HostError(str(error)) from error
         return cls(
             _text("name", head["name"]),
-            _number("programme", head["programme"], 0xFFFF),
+            whole_number("programme", head["programme"], 0xFFFF),
             _text("currency", head["currency"]),
-            _number("minor_digits", head["minor_digits"], 4),
+            whole_number("minor_digits", head["minor_digits"], 4),
             epoch,
             rules,
             limits,
         )
-
-
-def _expect(right: bool, where: str, expected: str, came: object) -> None:
-    if not right:
-        raise HostError(f"{where}: {expected} expected, {came!r} came")
-
-
-def _table(where: str, table: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
-    if not isinstance(table, dict):
-        raise HostError(f"{where}: a table expected, {table!r} came")
-    for key in keys:
-        _expect(key in table, where, f"the key {key}", ", ".join(table))
-    for key in table:
-        _expect(key in keys, f"{where}: key", f"one of {', '.join(keys)}", key)
-    return table
-
-
-def _number(where: str, value: object, most: int) -> int:
-    if type(value) is not int or not 0 <= value <= most:
-        raise HostError(f"{where}: a whole number in 0..{most} expected, {value!r} came")
-    return value
 
 
 def _text(where: str, value: object) -> str:
@@ -128,39 +96,39 @@ def _text(where: str, value: object) -> str:
 
 
 def _rules(value: object) -> RankRules:
-    table = dict(_table("rules", value, tuple(field.name for field in fields(RankRules))))
+    table = dict(check_table("rules", value, tuple(field.name for field in fields(RankRules))))
     for name in ("climb", "keep", "rate_bp"):
         lines = table[name]
-        _expect(isinstance(lines, list) and len(lines) == 5, f"rules.{name}", "five whole numbers", lines)
-        table[name] = tuple(_number(f"rules.{name}", line, 0xFFFF) for line in lines)
+        expect(isinstance(lines, list) and len(lines) == 5, f"rules.{name}", "five whole numbers", lines)
+        table[name] = tuple(whole_number(f"rules.{name}", line, 0xFFFF) for line in lines)
     slots = table["slots"]
-    _expect(isinstance(slots, list) and len(slots) == 4, "rules.slots", "four tables", slots)
+    expect(isinstance(slots, list) and len(slots) == 4, "rules.slots", "four tables", slots)
     table["slots"] = tuple(_slot(f"rules.slots[{number}]", slot) for number, slot in enumerate(slots))
     numbers: dict[str, Any] = {
-        name: value if isinstance(value, tuple) else _number(f"rules.{name}", value, 0xFFFF) for name, value in table.items()
+        name: value if isinstance(value, tuple) else whole_number(f"rules.{name}", value, 0xFFFF) for name, value in table.items()
     }
     return RankRules(**numbers)
 
 
 def _slot(where: str, value: object) -> Slot:
-    table = dict(_table(where, value, tuple(field.name for field in fields(Slot))))
+    table = dict(check_table(where, value, tuple(field.name for field in fields(Slot))))
     table["categories"] = _categories(f"{where}.categories", table["categories"])
-    return Slot(**{name: _number(f"{where}.{name}", number, 0xFFFF) for name, number in table.items()})
+    return Slot(**{name: whole_number(f"{where}.{name}", number, 0xFFFF) for name, number in table.items()})
 
 
 def _limits(value: object) -> Limits:
-    table = dict(_table("limits", value, tuple(field.name for field in fields(Limits))))
+    table = dict(check_table("limits", value, tuple(field.name for field in fields(Limits))))
     table["categories"] = _categories("limits.categories", table["categories"])
     widths = (1, 1, 2, 2, 4, 4, 4)
     most = {field.name: (1 << 8 * width) - 1 for field, width in zip(fields(Limits), widths, strict=True)}
-    return Limits(**{name: _number(f"limits.{name}", number, most[name]) for name, number in table.items()})
+    return Limits(**{name: whole_number(f"limits.{name}", number, most[name]) for name, number in table.items()})
 
 
 def _categories(where: str, value: object) -> int:
     """A list of categories as a mask, bit c for category c."""
     if not isinstance(value, list):
         raise HostError(f"{where}: a list of categories expected, {value!r} came")
-    return sum(1 << category for category in {_number(where, category, 15) for category in value})
+    return sum(1 << category for category in {whole_number(where, category, 15) for category in value})
 
 
 DEFAULT_PRODUCT = Product(

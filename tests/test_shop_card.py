@@ -475,6 +475,8 @@ ENDS: list[tuple[str, Callable[[Shop], Response], int, int]] = [
     ("GET CHALLENGE", lambda shop: shop.send(CLA_ISO, Ins.GET_CHALLENGE, 0, 0, ne=8), 0x9000, 0x6988),
     ("SELECT", lambda shop: shop.send(CLA_ISO, Ins.SELECT, 4, 0x0C, shop.aid, 23), 0x9000, 0x6985),
     ("reset", reset, 0x9000, 0x6985),
+    ("SELECT without Le", lambda shop: shop.send(CLA_ISO, Ins.SELECT, 4, 0x0C, shop.aid), 0x6C17, 0x6985),
+    ("SET STATUS to the state it has", lambda shop: shop.send(CLA_JOREN, Ins.SET_STATUS, 0x40, 0x0F, bytes(8)), 0x6985, 0x6985),
 ]
 LASTS: list[tuple[str, Callable[[Shop], Response], int]] = [
     ("RATIFY of a free slot", lambda shop: shop.deny(15, bytes(18)), 0x6A83),
