@@ -228,8 +228,11 @@ class Journal:
         return next(self._rows(where, *values), None)
 
     def _rows(self, where: str, *values: object) -> Iterator[Row]:
-        for columns in self._execute(f"{SELECT} WHERE {where}", values):
-            yield _row(columns)
+        try:
+            for columns in self._execute(f"{SELECT} WHERE {where}", values):
+                yield _row(columns)
+        except (sqlite3.Error, ValueError) as error:
+            raise self._fault(f"damaged ({error})") from error
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         try:

@@ -1,4 +1,4 @@
-"""The services to offer for a rank, a score and a category (row C2): a table in a TOML file.
+"""The services to offer for a rank, a score and a category: a table in a TOML file.
 
 version = 1
 languages = ["en", "ja"]        # every offer has a text in each
@@ -71,10 +71,10 @@ class Offers:
     def parse(cls, text: str) -> Self:
         """From the text of a file. Raises HostError."""
         table = check_table("file", parse_toml(text), FILE_KEYS, {"version", "languages"})
-        expect(table["version"] == VERSION, "version", str(VERSION), table["version"])
+        expect(type(table["version"]) is int and table["version"] == VERSION, "version", str(VERSION), table["version"])
         languages = table["languages"]
-        listed = isinstance(languages, list) and languages and all(isinstance(language, str) for language in languages)
-        expect(listed, "languages", "a list of language codes", languages)
+        listed = isinstance(languages, list) and languages and all(isinstance(language, str) and language for language in languages)
+        expect(listed and len(set(languages)) == len(languages), "languages", "a list of different language codes", languages)
         items = table.get("offer", [])
         expect(isinstance(items, list), "offer", "tables [[offer]]", items)
         offers = [_offer(number, item, languages) for number, item in enumerate(items, 1)]

@@ -69,7 +69,7 @@ class Product:
     def parse(cls, text: str) -> Self:
         """From the text of a file. Raises HostError."""
         head = check_table("file", parse_toml(text), HEAD_KEYS)
-        expect(head["version"] == VERSION, "version", str(VERSION), head["version"])
+        expect(type(head["version"]) is int and head["version"] == VERSION, "version", str(VERSION), head["version"])
         epoch = head["epoch"]
         expect(type(epoch) is date, "epoch", "a day such as 2025-01-01", epoch)
         try:

@@ -48,10 +48,9 @@ def pin_block(pin: str | bytes | None) -> bytes | None:
     """The 8 bytes of VERIFY: 4 to 8 ASCII digits, padded with FF; None without a PIN. Raises HostError, which does not show the PIN."""
     if pin is None:
         return None
-    digits = pin.encode() if isinstance(pin, str) else pin
-    if not (4 <= len(digits) <= 8 and digits.isdigit()):
+    if not (isinstance(pin, str | bytes) and pin.isascii() and pin.isdigit() and 4 <= len(pin) <= 8):
         raise HostError("PIN: 4 to 8 digits expected, something else came")
-    return digits.ljust(8, b"\xff")
+    return (pin.encode() if isinstance(pin, str) else pin).ljust(8, b"\xff")
 
 
 def _check_number(name: str, value: int, least: int, most: int) -> None:
@@ -59,6 +58,11 @@ def _check_number(name: str, value: int, least: int, most: int) -> None:
         raise HostError(f"{name}: a whole number in {least}..{most} expected, {value!r} came")
 
 
+def _is_text(words: str) -> bool:
+    """Whether it has no lone surrogate, which no file can hold."""
+    return words.encode("utf-8", "replace").decode() == words
+
+
 def _check_reference(reference: str) -> None:
-    if not (isinstance(reference, str) and 0 < len(reference) <= REFERENCE_MAX):
+    if not (isinstance(reference, str) and 0 < len(reference) <= REFERENCE_MAX and _is_text(reference)):
         raise HostError(f"reference: 1 to {REFERENCE_MAX} characters expected, {reference!r:.80} came")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from joren.apdu import Ending, Ins
+from joren.apdu import LOG_SIZE, Ending, Ins
 from joren.apdu.cards import CustomerInfo
 
 from . import wire
@@ -25,8 +25,8 @@ def take(holder: KeyHolder, journal: Journal, row: Row, data: bytes) -> Dialog[R
         journal.save(row)
     try:
         row = yield from holder.confirm(row)
-    except CardFault:
-        if row.slot is not None:
+    except CardFault as fault:
+        if row.slot is not None and fault.card == Slot.CUSTOMER.value:
             journal.save(row.doubted())
         raise
     journal.save(row)
@@ -54,6 +54,8 @@ def settle(holder: KeyHolder, journal: Journal, info: CustomerInfo, row: Row) ->
         else:
             absence = wire.Absence.decode(data)
             _expect(absence.ending in (Ending.NOT_COMMITTED, Ending.UNKNOWN), "ending 00 or 02 without a record", f"{absence.ending:02X}")
+            if absence.ending == Ending.UNKNOWN:
+                _expect(absence.counter > row.counter + LOG_SIZE, f"a counter above {row.counter + LOG_SIZE}", str(absence.counter))
             info = replace(info, counter=absence.counter, nonce=absence.nonce)
             row = yield from holder.dismiss(row, challenge, absence)
             journal.save(row)

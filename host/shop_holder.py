@@ -2,10 +2,10 @@
 entries.
 
 How it works. COMPUTE and AUTHORIZE leave an entry on the shop card, RATIFY closes it. Whenever an answer of the shop card did not arrive
-(or nobody was left to take it), what the card did with the command is not known: the holder is then not ready, and `open` reads the card
-before it is used again. Entries that the journal does not know are added to it, rows whose proof is there are ratified, and rows whose
-entry is gone end as the shop card's own log says (REQ-STL-4, REQ-STL-5). What the shop card can not check any more, because the entry was
-written off, is left to the issuer: UNKNOWN.
+(or nobody was left to take it), what the card did with the command is not known; and a card that was reset must be selected again. The holder
+is then not ready, and `open` reads the card before it is used again. Entries that the journal does not know are added to it, rows whose
+proof is there are ratified, and rows whose entry is gone end as the shop card's own log says (REQ-STL-4, REQ-STL-5). What the shop card can
+not check any more, because the entry was written off, is left to the issuer: UNKNOWN.
 """
 
 from dataclasses import replace
@@ -83,9 +83,10 @@ class ShopCardHolder:
         return self._ask(wire.get_challenge(), wire.CHALLENGE_SIZE)
 
     def confirm(self, row: Row) -> Dialog[Row]:
-        """RATIFY COMMITTED. The proof of a row whose entry was written off can not be checked here: UNKNOWN."""
+        """RATIFY COMMITTED. A row without an entry ends as the shop card's log says; what it wrote off can not be checked here: UNKNOWN."""
         if row.slot is None:
-            return row.ended(Fate.UNKNOWN)
+            ending = yield from self._logged(row.order.sequence)
+            return row.ended(Fate.COMMITTED if ending == Ending.COMMITTED else Fate.UNKNOWN)
         answer = row.answer()
         refused = yield from self._ratify(Ending.COMMITTED, row, answer.outcome + answer.proof)
         if refused:
@@ -106,7 +107,9 @@ class ShopCardHolder:
         try:
             response = yield Ask(Slot.SHOP, command)
             return data_of(Slot.SHOP, command, response, lengths)
-        except CardRefused:
+        except CardRefused as refused:
+            if refused.sw == SW.CONDITIONS_NOT_SATISFIED:
+                self.close()
             raise
         except BaseException:
             self.close()
@@ -218,7 +221,9 @@ class ShopCardHolder:
     def _ratified(self, row: Row) -> Dialog[Row]:
         try:
             return (yield from self.confirm(row))
-        except CardFault:
+        except CardFault as fault:
+            if fault.card != Slot.CUSTOMER.value:
+                raise
             return row.doubted()
 
     def _write_off_oldest(self, journal: Journal) -> Dialog[None]:

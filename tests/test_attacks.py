@@ -3,12 +3,11 @@ on the card models in bare APDUs; what is refused changes no byte."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import pytest
 
-from cardkit import LIMITS, MASTERS, NEVER, PIN, PROGRAMME, PUK, Answer, Computed, Customer, Shop
-from joren.apdu import AID_CUSTOMER, CLA_ISO, CLA_JOREN, SW, Command, Ending, Ins, Key, KeyRef, Kind, LifeCycle, MacMismatch, Response, aid
+from cardkit import LIMITS, MASTERS, PIN, PROGRAMME, PUK, Answer, Computed, Customer, Shop
+from joren.apdu import AID_CUSTOMER, CLA_ISO, CLA_JOREN, SW, Command, Ending, Ins, KeyRef, Kind, LifeCycle, MacMismatch, Response, aid
 from joren.apdu import messages as m
 from joren.apdu.tlv import build_dgi
 from joren.apdu.transaction import Order, Transaction
@@ -19,6 +18,12 @@ OTHER = bytes.fromhex("B1B2B3B4B5B6B7B8")
 CHALLENGE = bytes(range(8))
 ASKED = Order(200, 50_000, 3, 10, 7, 1)
 PLAIN = Order(200, 20, 0, 0, 7, 1)
+
+
+TRANSACT_KEYS = (
+    dict.fromkeys(Kind, (1, 2)) | dict.fromkeys((Kind.PURCHASE, Kind.PAY_AND_EARN), (1,)) | dict.fromkeys((Kind.LOAD, Kind.VOID_LOAD), (4,))
+)
+"""The keys of each kind, as the table of docs/spec/customer.md has them."""
 
 
 def refused(chip: Chip, command: Command, sw: int) -> None:
@@ -55,13 +60,13 @@ def flipped(data: bytes, at: int) -> bytes:
 
 
 class TestALyingTerminal:
-    def test_it_alters_what_was_authorized(self) -> None:
-        """REQ-ATK-01: every byte of order, points, state and MAC, of a COMMIT and of a TRANSACT; shop and sequence are bytes of the order."""
+    @pytest.mark.parametrize("computed", [True, False], ids=["COMMIT", "TRANSACT"])
+    def test_it_alters_what_was_authorized(self, computed: bool) -> None:
+        """REQ-ATK-01: every byte of order (hour, amount, category, factor, shop, sequence), points, state and MAC."""
         customer, shop = served(), Shop()
-        for right in (commit(customer, shop.compute(customer, ASKED)), authorized(shop, customer, Kind.REDEEM, PLAIN)[1]):
-            for at in range(len(right.data)):
-                refused(customer.chip, replace(right, data=flipped(right.data, at)), SW.MAC_INCORRECT)
-            assert customer.chip.fork().process(Command(CLA_ISO, Ins.SELECT, 4, 12, customer.aid, 25)).ok
+        right = commit(customer, shop.compute(customer, ASKED)) if computed else authorized(shop, customer, Kind.REDEEM, PLAIN)[1]
+        for at in range(len(right.data)):
+            refused(customer.chip, replace(right, data=flipped(right.data, at)), SW.MAC_INCORRECT)
         assert customer.chip.process(right).ok
 
     @pytest.mark.parametrize(
@@ -80,9 +85,8 @@ class TestALyingTerminal:
         asked = replace(ASKED, **{field: value})
         refused(shop.chip, shop.compute_command(customer, asked), sw)
         refused(customer.chip, customer.transact_command(Kind.PURCHASE, asked), sw)
-        if value in range(1, 16) or value == 31:
-            made = lax.compute(customer, asked)
-            refused(customer.chip, commit(customer, made), sw)
+        if value not in (0, 16):
+            refused(customer.chip, commit(customer, lax.compute(customer, asked)), sw)
 
     def test_it_names_an_enormous_amount(self) -> None:
         """REQ-ATK-03: one order grants at most points_cap; through a shop card at most what its ceiling still has."""
@@ -120,9 +124,8 @@ class TestALyingTerminal:
             order = customer.transact_command(kind, PLAIN, key_ref)
             for other, other_ref in pairs:
                 if (other, other_ref) != (kind, key_ref):
-                    load = (other & 0x7F == Kind.LOAD, other_ref)
-                    listed = load == (True, 4) or (not load[0] and (other_ref == 1 or (other_ref == 2 and other not in (1, 2))))
-                    refused(customer.chip, replace(order, p1=other, p2=other_ref), SW.MAC_INCORRECT if listed else SW.INCORRECT_P1_P2)
+                    sw = SW.MAC_INCORRECT if other_ref in TRANSACT_KEYS[other] else SW.INCORRECT_P1_P2
+                    refused(customer.chip, replace(order, p1=other, p2=other_ref), sw)
         made = Shop().compute(customer, ASKED)
         refused(customer.chip, commit(customer, made, Kind.PAY_AND_EARN), SW.MAC_INCORRECT)
 
@@ -307,7 +310,7 @@ class OneKey:
         sequence = made.order.sequence
         message = {
             "STATE": m.state(head, counter, nonce, 1, self.state),
-            "ORDER": m.order(head, counter, nonce, Kind.VOID_PURCHASE, KeyRef.SHOP, customer_order(self).encode()),
+            "ORDER": m.order(head, counter, nonce, Kind.VOID_PURCHASE, KeyRef.SHOP, order),
             "COMMIT": m.commit(head, counter, nonce, Kind.PURCHASE, KeyRef.SHOP, order, 1, made.points, made.state),
             "PROOF": m.proof(head, record),
             "ABSENCE": m.absence(head, KeyRef.SHOP, counter, 7, sequence, self.challenge, Ending.NOT_COMMITTED, counter, nonce),
@@ -315,10 +318,6 @@ class OneKey:
             "ADMIN": m.admin(head, counter, nonce, LifeCycle.BLOCKED),
         }[use]
         return self.key.mac8(message)
-
-
-def customer_order(at: OneKey) -> Order:
-    return at.made.order
 
 
 def take_receipt(at: OneKey, mac: bytes) -> Response:
@@ -449,6 +448,3 @@ def status(card: Customer | Shop, state: LifeCycle) -> Command:
         info = card.select()
         mac = card.keys[KeyRef.ADMIN].mac8(m.admin(card.head, info.counter, info.nonce, state))
     return Command(CLA_JOREN, Ins.SET_STATUS, 0x40, state, mac)
-
-
-UNUSED = (partial, Key, NEVER)

@@ -22,6 +22,7 @@ def test_the_example_is_the_product_that_joren_has() -> None:
     ("old", "new", "message"),
     [
         ("version = 1", "version = 2", "version: 1 expected, 2 came"),
+        ("version = 1", "version = true", "version: 1 expected, True came"),
         ("version = 1", "version = ", "no TOML"),
         ('name = "joren"', "", "file: the key name expected"),
         ('name = "joren"', 'name = " "', "name: a text expected"),

@@ -125,7 +125,7 @@ FAULTS = {
     ),
     "record called absent": Case(True, settles, CUSTOMER, Ins.PROVE, put(0, 0), "ending 01 with a record", "00", AFTER),
     "absence called unknown": Case(
-        False, settles, CUSTOMER, Ins.PROVE, put(0, 2), "the ABSENCE MAC of UNKNOWN", "another MAC", BEFORE, "PURCHASE"
+        False, settles, CUSTOMER, Ins.PROVE, put(0, 2), "a counter above 25", "1", BEFORE
     ),
     "absence at another counter": Case(
         False, settles, CUSTOMER, Ins.PROVE, flip(2), "the ABSENCE MAC of NOT_COMMITTED", "another MAC", BEFORE, "PURCHASE"
