@@ -1,11 +1,11 @@
 """A till with a shop card: it holds no key, relays between the two cards, and keeps its journal in step with the shop card's pending
 entries.
 
-How it works. COMPUTE and AUTHORIZE leave an entry on the shop card, RATIFY closes it. Whenever an answer of the shop card did not arrive
-(or nobody was left to take it), what the card did with the command is not known; and a card that was reset must be selected again. The holder
-is then not ready, and `open` reads the card before it is used again. Entries that the journal does not know are added to it, rows whose
-proof is there are ratified, and rows whose entry is gone end as the shop card's own log says (REQ-STL-4, REQ-STL-5). What the shop card can
-not check any more, because the entry was written off, is left to the issuer: UNKNOWN.
+How it works. COMPUTE and AUTHORIZE leave an entry on the shop card, RATIFY closes it. Whenever an answer of the shop card did not
+arrive (or nobody was left to take it), what the card did with the command is not known; and a card that was reset must be selected
+again. The holder is then not ready, and `open` reads the card before it is used again. Entries that the journal does not know are added
+to it, rows whose proof is there are ratified, and rows whose entry is gone end as the shop card's own log says (REQ-STL-4, REQ-STL-5).
+What the shop card can not check any more, because the entry was written off, is left to the issuer: UNKNOWN.
 """
 
 from dataclasses import replace
