@@ -10,6 +10,7 @@ import click
 from joren.apdu import LifeCycle
 from joren.host import HostError, Slot, issue_customer, run, set_customer_status
 from joren.host.kiosk import read_receipts, view_customer
+from joren.host.pin import change_pin, unblock_pin
 from joren.simulator.image import image_of, load_image, save_image
 
 from .options import card_argument, pin_options, read_pins, time_option
@@ -131,6 +132,31 @@ def image(workspace: Workspace, card: str, out: Path | None, with_secrets: bool)
             return
     shown = image_of(chip)
     reply("card-image", {"content": shown}, lambda: click.echo(json.dumps(shown, indent=1)))
+
+
+@card.command("pin")
+@card_argument
+@click.option("--with-puk", is_flag=True, help="Set the PIN with the PUK, also where it has no tries left.")
+@pin_options
+@json_option
+@pass_workspace
+def pin(workspace: Workspace, card: str, with_puk: bool, pin_file: Path | None, ask_pin: bool) -> None:
+    """Change the PIN of a customer card.
+
+    Asks for the PIN (with --with-puk: the PUK) and the new PIN, or reads them from the two lines of --pin-file.
+
+    \b
+    Examples:
+      joren card pin bob
+      joren card pin bob --with-puk
+    """
+    secret, wanted = read_pins(pin_file, ask_pin or pin_file is None, "PUK" if with_puk else "PIN", "new PIN")
+    assert secret is not None
+    assert wanted is not None
+    dialog = (unblock_pin if with_puk else change_pin)(workspace.product.programme, secret, wanted)
+    with workspace.alone(), workspace.inserted(CARDS, card) as reader:
+        run(dialog, {Slot.CUSTOMER: reader.transmit})
+    reply("card-pin", {"name": card, "changed": True}, lambda: click.echo(f"{card}: the PIN is changed"))
 
 
 @card.command("status")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
+from time import monotonic
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -224,7 +225,7 @@ def _holder(workspace: Workspace, readers: dict[Slot, Reader]) -> tuple[KeyHolde
 def _watch(counter: Counter, readers: dict[Slot, Reader], trace: TextIO | None) -> None:
     """From here on APDUs are counted, lost on order, and written to the trace."""
     losses = Losses(map(_loss, counter.lose))
-    writer = TraceWriter(trace, decoder=decoded) if trace else None
+    writer = TraceWriter(trace, monotonic, decoded) if trace else None
     for reader in readers.values():
         reader.losses = losses
         if writer is not None:

@@ -1,5 +1,5 @@
-"""Attacks on the cards (docs/spec/attacks.md): a terminal that lies, replays and mixes, keys and copies in wrong hands. Every attack is tried
-on the card models in bare APDUs; what is refused changes no byte."""
+"""Attacks on the cards (docs/spec/attacks.md): a terminal that lies, replays and mixes, keys in wrong hands. Every attack is tried on the
+card models in bare APDUs; what is refused changes no byte."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,9 +33,9 @@ def refused(chip: Chip, command: Command, sw: int) -> None:
     assert chip.snapshot() == before
 
 
-def served(**fields: bytes) -> Customer:
+def served() -> Customer:
     """A customer card with a purse of 50,000 and 100 points, last used at hour 100, freshly selected."""
-    customer = Customer(**fields)
+    customer = Customer()
     customer.load(50_000)
     customer.buy(10_000, sequence=2)
     customer.select()

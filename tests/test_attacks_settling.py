@@ -4,6 +4,7 @@ own, shop cards in wrong hands, copied cards."""
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 from random import Random
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from cardkit import LIMITS, PIN, PUK, Answer, Computed, Customer, Shop, pin_block
 from joren.apdu import CLA_ISO, CLA_JOREN, SW, Command, Ending, Ins, KeyRef, Kind, LifeCycle, Response, messages
 from joren.apdu.transaction import Order
+from joren.applet.customer import CustomerCard
 from joren.host import CardFault, CardLost, CardRefused, Dialog, Fate, Granted, HostError, Till
 from joren.host.holder import shop_card_id
 from joren.simulator.chip import Chip
@@ -65,7 +67,7 @@ class TestEvidence:
     def test_a_proof_of_another_customer_slot_or_shop_card(self) -> None:
         """REQ-ATK-12: nor is one taken twice, nor for the next entry of the same slot."""
         at, other, second = Torn(), Customer(card_id=OTHER), Shop(terminal=2)
-        theirs = at.shop.compute(other, ASKED)
+        theirs = at.shop.compute(other, replace(ASKED, amount=1_000))
         answer, foreign = (Answer.of(card.chip.process(commit(card, made))) for card, made in ((at.customer, at.made), (other, theirs)))
         twin = Customer()
         elsewhere = second.compute(twin, ASKED)
@@ -76,7 +78,7 @@ class TestEvidence:
         assert at.shop.ratify(0, answer).ok
         refused(at.shop.chip, ratify(Ending.COMMITTED, 0, proof(answer)), SW.RECORD_NOT_FOUND)
         at.customer.select()
-        assert at.shop.compute(at.customer, ASKED).slot == 0
+        assert at.shop.compute(at.customer, replace(ASKED, amount=1_000)).slot == 0
         refused(at.shop.chip, ratify(Ending.COMMITTED, 0, proof(answer)), SW.MAC_INCORRECT)
         assert at.shop.totals().transactions == 1
 
@@ -156,17 +158,16 @@ class TestEvidence:
         assert at.customer.chip.process(commit(at.customer, at.made)).ok
         at.customer.select()
         refused(at.customer.chip, prove(at.customer.info.counter + 1, sequence), SW.WRONG_DATA)
+        cuts: tuple[Callable[[bytes], bytes], ...] = (lambda told: told[1:19], lambda told: told[1:11] + told[-8:], lambda told: told[-18:])
         for number in range(25):
-            for asked in range(at.customer.info.counter + 1):
+            for asked, cut in product(range(at.customer.info.counter + 1), cuts):
                 before = at.customer.chip.snapshot()
                 told = at.customer.prove(asked, 7, sequence, at.shop.challenge(), KeyRef.SHOP).data
                 assert at.customer.chip.snapshot() == before
                 assert told[0] != Ending.NOT_COMMITTED or asked != at.counter
-                for evidence in (told[1:19], told[1:11] + told[-8:], told[-18:]):
-                    at.shop.challenge() if evidence != told[1:19] else None
-                    refused(at.shop.chip, ratify(Ending.NOT_COMMITTED, 0, evidence), SW.MAC_INCORRECT)
-            asked_next = at.customer.plain(1, hour=200, sequence=100 + number)
-            assert at.customer.transact(Kind.PAY if number else Kind.REDEEM, asked_next).ok
+                refused(at.shop.chip, ratify(Ending.NOT_COMMITTED, 0, cut(told)), SW.MAC_INCORRECT)
+            spent = at.customer.plain(1, hour=200, sequence=100 + number)
+            assert at.customer.transact(Kind.PAY if number else Kind.REDEEM, spent).ok
 
 
 def prove(asked: int, sequence: int, key_ref: KeyRef = KeyRef.SHOP) -> Command:
@@ -207,51 +208,327 @@ class TestACustomerWithAReader:
 
     @pytest.mark.parametrize(("name", "tries"), [("VERIFY", 3), ("CHANGE", 3), ("RESET", 10)])
     def test_guesses_of_pin_and_puk_with_the_power_cut(self, name: str, tries: int) -> None:
-        """REQ-ATK-19: whenever he pulls the card, no guess is for nothing; when all are used not even the right one helps."""
-        guesses: dict[str, Callable[[bytes, bytes], Command]] = {
-            "VERIFY": lambda pin, _puk: Command(CLA_ISO, Ins.VERIFY, 0, 0x81, pin_block(pin)),
-            "CHANGE": lambda pin, _puk: Command(CLA_ISO, Ins.CHANGE_REFERENCE_DATA, 0, 0x81, pin_block(pin) + pin_block(b"0000")),
-            "RESET": lambda _pin, puk: Command(CLA_ISO, Ins.RESET_RETRY_COUNTER, 0, 0x81, puk + pin_block(b"0000")),
-        }
-        wrong, right = guesses[name](b"9999", b"99999999"), guesses[name](PIN, PUK)
-        for cut in (1, 2, 3):
-            customer = Customer(pin=PIN)
-            learned = 0
-            while customer.chip.process(wrong.__class__(CLA_ISO, Ins.GET_DATA, 1, 3, ne=2)).data[name == "RESET"]:
-                customer.chip.memory.cut_after(cut)
-                with suppress(PowerCut):
-                    learned += customer.chip.process(wrong).sw & 0xFFF0 == SW.VERIFY_FAILED
-                    customer.chip.memory.cut_after(0)
-                customer.chip.power_on()
-                customer.select()
-                if cut == 1:
-                    break
-            assert learned == (0 if cut == 1 else tries)
-            if cut > 1:
-                refused(customer.chip, right, SW.AUTHENTICATION_METHOD_BLOCKED)
+        """REQ-ATK-19: pulled before the try is counted, the card has said nothing; when all are used not even the right guess helps."""
+        wrong, right = (guess(name, pin, puk) for pin, puk in ((b"9999", b"99999999"), (PIN, PUK)))
+        customer = Customer(pin=PIN)
+
+        def left() -> int:
+            return customer.send(CLA_ISO, Ins.GET_DATA, 1, 3, ne=2).data[name == "RESET"]
+
+        for command, cut, cost in ((wrong, 1, 0), (right, 1, 0), (right, 2, 1)):
+            before = left()
+            customer.chip.memory.cut_after(cut)
+            with pytest.raises(PowerCut):
+                customer.chip.process(command)
+            customer.chip.power_on()
+            customer.select()
+            assert left() == before - cost
+        answers = [customer.chip.process(wrong).sw for _ in range(tries)]
+        assert answers == [SW.VERIFY_FAILED | x for x in range(tries - 2, -1, -1)] + [SW.AUTHENTICATION_METHOD_BLOCKED]
+        refused(customer.chip, right, SW.AUTHENTICATION_METHOD_BLOCKED)
 
     @pytest.mark.parametrize("name", ["COMMIT", "REDEEM", "VOID"])
     def test_the_card_is_torn_at_any_moment(self, name: str) -> None:
-        """REQ-ATK-20: the memory is that of before or that of after, and the card's word fits it."""
-        for cut in range(1, 8):
-            at = Torn()
-            orders = {
-                "COMMIT": commit(at.customer, at.made),
-                "REDEEM": at.customer.transact_command(Kind.REDEEM, PLAIN),
-                "VOID": at.customer.transact_command(Kind.VOID_PURCHASE, at.customer.order(10_000)),
-            }
-            chip, order = at.customer.chip, orders[name]
-            before, whole = chip.snapshot(), chip.fork()
-            chip.memory.cut_after(cut)
+        """REQ-ATK-20: the memory is that of before or that of after, the card's word fits it, and the order is dead."""
+        at, order = torn_order(name)
+        before = at.customer.chip.snapshot()
+        assert at.customer.chip.process(order).ok
+        after = at.customer.chip.snapshot()
+        found = []
+        for cut in range(1, 7):
+            at, order = torn_order(name)
+            at.customer.chip.memory.cut_after(cut)
             with suppress(PowerCut):
-                assert chip.process(order).ok
-            happened = chip.snapshot() != before and cut > 4
-            whole.power_on()
-            chip.power_on()
-            at.customer.select()
-            assert (chip.snapshot() == before) == (not happened)
-            assert at.customer.info.counter == at.counter + happened
-            sequence, key_ref = int.from_bytes(order.data[12:16]), KeyRef(order.p2)
-            told = at.customer.prove(at.counter, 7, sequence, bytes(8), key_ref)
-            assert told.data[0] == (Ending.COMMITTED if happened else Ending.NOT_COMMITTED)
-            refused(chip, order, SW.MAC_INCORRECT)
+                assert at.customer.chip.process(order).ok
+            at.customer.chip.power_on()
+            assert at.customer.select().counter == at.counter + (at.customer.chip.snapshot() == after)
+            told = at.customer.prove(at.counter, 7, int.from_bytes(order.data[12:16]), bytes(8), KeyRef(order.p2))
+            found.append(at.customer.chip.snapshot())
+            assert told.data[0] == (Ending.COMMITTED if found[-1] == after else Ending.NOT_COMMITTED)
+            refused(at.customer.chip, order, SW.MAC_INCORRECT)
+        assert found == [before] * 4 + [after] * 2
+
+    def test_a_verified_pin_is_carried_over(self) -> None:
+        """REQ-ATK-23: to the next session, past power, past its one transaction; a PIN of before does not count after a wrong one."""
+        customer = Customer(limits=replace(LIMITS, redeem_pin_from=0), pin=PIN)
+        customer.buy(100_000)
+        customer.select()
+
+        def check() -> None:
+            refused(customer.chip, customer.transact_command(Kind.REDEEM, PLAIN), SW.SECURITY_STATUS_NOT_SATISFIED)
+            refused(customer.chip, Command(CLA_ISO, Ins.READ_RECORD, 1, 0x0C, ne=44), SW.SECURITY_STATUS_NOT_SATISFIED)
+
+        assert customer.verify(PIN).ok
+        assert customer.transact(Kind.REDEEM, PLAIN).ok
+        check()
+        assert customer.verify(PIN).ok
+        customer.select()
+        check()
+        assert customer.verify(PIN).ok
+        customer.chip.power_off()
+        customer.chip.power_on()
+        customer.select()
+        check()
+        assert customer.verify(PIN).ok
+        assert customer.verify(b"0000").sw == SW.VERIFY_FAILED | 2
+        check()
+        assert customer.verify(PIN).ok
+        other = Customer(card_id=OTHER, issue=False).aid
+        customer.chip.install(CustomerCard, other[:-1] + b"\x02")
+        assert customer.send(CLA_ISO, Ins.SELECT, 4, 0x0C, other[:-1] + b"\x02", 25).ok
+        customer.select()
+        check()
+
+
+def guess(name: str, pin: bytes, puk: bytes) -> Command:
+    """A guess at the PIN, by VERIFY or CHANGE REFERENCE DATA, or at the PUK."""
+    if name == "VERIFY":
+        return Command(CLA_ISO, Ins.VERIFY, 0, 0x81, pin_block(pin))
+    if name == "CHANGE":
+        return Command(CLA_ISO, Ins.CHANGE_REFERENCE_DATA, 0, 0x81, pin_block(pin) + pin_block(b"0000"))
+    return Command(CLA_ISO, Ins.RESET_RETRY_COUNTER, 0, 0x81, puk + pin_block(b"0000"))
+
+
+def torn_order(name: str) -> tuple[Torn, Command]:
+    """An order that a customer card would carry out."""
+    at = Torn()
+    if name == "COMMIT":
+        return at, commit(at.customer, at.made)
+    if name == "REDEEM":
+        return at, at.customer.transact_command(Kind.REDEEM, PLAIN)
+    return at, at.customer.transact_command(Kind.VOID_PURCHASE, at.customer.order(10_000))
+
+
+def points_of(customer: Customer) -> int:
+    """The points on a card without a PIN, both buckets."""
+    data = customer.send(CLA_JOREN, Ins.GET_RESULT, 1, 0, bytes(2), 31).data
+    return int.from_bytes(data[19:23]) + int.from_bytes(data[23:27])
+
+
+class TestAShopCardInWrongHands:
+    @pytest.mark.parametrize("seed", range(4))
+    def test_it_never_grants_more_than_its_ceiling(self, seed: int) -> None:
+        """REQ-ATK-25: whatever the terminal computes, withholds, ratifies, writes off, voids or has proven absent, with intact cards: their
+        points and what is left are together never more than the ceiling."""
+        ceiling, chance = 5_000, Random(seed)
+        shop = Shop(points_left=ceiling)
+        cards = [Customer(card_id=bytes((number,)) * 8) for number in range(1, 4)]
+        held: list[tuple[Customer, Computed]] = []
+        proven: list[tuple[int, Answer]] = []
+        refusals = set()
+        for _ in range(300):
+            card, act = chance.choice(cards), chance.choice(("compute", "compute", "commit", "ratify", "deny", "write off", "void"))
+            if act == "compute":
+                asked = card.order(chance.choice((0, 40_000, 200_000)), factor=chance.choice((10, 30)))
+                answer = shop.chip.process(shop.compute_command(card, asked))
+                refusals.add(answer.sw)
+                if answer.ok:
+                    held.append((card, shop.computed(answer, asked)))
+            elif act == "void":
+                with suppress(AssertionError):
+                    shop.transact(card, Kind.VOID_PURCHASE, card.order(chance.choice((0, 40_000, 200_000)), factor=chance.choice((10, 30))))
+            elif act == "write off":
+                shop.chip.process(ratify(Ending.UNKNOWN, chance.randrange(16)))
+            elif act == "ratify" and proven:
+                slot, answered = chance.choice(proven)
+                shop.ratify(slot, answered)
+            elif held:
+                card, made = chance.choice(held)
+                if act == "commit":
+                    answer = card.chip.process(commit(card, made))
+                    if answer.ok:
+                        proven.append((made.slot, Answer.of(answer)))
+                else:
+                    counter = int.from_bytes(shop.send(CLA_ISO, Ins.READ_RECORD, made.slot + 1, 0x14, ne=32).data[2:4])
+                    told = card.prove(counter, 7, made.order.sequence, shop.challenge(), KeyRef.SHOP).data
+                    shop.deny(made.slot, told[1:19])
+                card.select()
+            assert sum(map(points_of, cards)) + shop.select().points_left <= ceiling
+        assert refusals >= {SW.OK, SW.CEILING_REACHED}
+
+    def test_writing_off_burns_the_ceiling(self) -> None:
+        """REQ-ATK-26: a terminal that writes off every entry, committed or not, runs dry; what it wrote off is in the totals for good."""
+        shop, cards = Shop(points_left=2_500, money_left=250), [Customer(card_id=bytes((number,)) * 8) for number in range(1, 6)]
+        for number, card in enumerate(cards):
+            made = shop.compute(card, card.order(50_000))
+            assert number % 2 == 0 or card.chip.process(commit(card, made)).ok
+            assert shop.send(CLA_JOREN, Ins.RATIFY, Ending.UNKNOWN, made.slot).ok
+        while (answer := shop.authorize(cards[0], Kind.LOAD, replace(PLAIN, amount=100))).ok:
+            assert shop.send(CLA_JOREN, Ins.RATIFY, Ending.UNKNOWN, answer.data[0]).ok
+        assert answer.sw == SW.CEILING_REACHED
+        refused(shop.chip, shop.compute_command(cards[0], cards[0].order(100)), SW.CEILING_REACHED)
+        info, totals = shop.select(), shop.totals()
+        assert (info.points_left, info.money_left_minor, info.pending) == (0, 50, 0)
+        assert (totals.points_written_off, totals.money_written_off_minor, totals.transactions) == (2_500, 200, 0)
+        assert list(map(points_of, cards)) == [0, 500, 0, 500, 0]
+
+    def test_it_is_blocked(self) -> None:
+        """REQ-ATK-27: it computes and authorizes no more; what was open can still be closed, and the same unblocking is for the issuer."""
+        at = Torn()
+        mac = at.shop.admin.mac8(messages.admin(at.shop.head, 0, at.shop.challenge(), LifeCycle.BLOCKED))
+        assert at.shop.send(CLA_JOREN, Ins.SET_STATUS, 0x40, LifeCycle.BLOCKED, mac).ok
+        refused(at.shop.chip, at.shop.compute_command(at.customer, ASKED), SW.CONDITIONS_NOT_SATISFIED)
+        info = at.customer.info
+        asked = info.card_id + info.counter.to_bytes(2) + info.nonce + PLAIN.encode()[:8]
+        for kind in (Kind.REDEEM, Kind.LOAD, Kind.PAY, Kind.VOID_PURCHASE, Kind.VOID_LOAD):
+            refused(at.shop.chip, Command(CLA_JOREN, Ins.AUTHORIZE, kind, 0, asked, 13), SW.CONDITIONS_NOT_SATISFIED)
+        at.shop.challenge()
+        refused(at.shop.chip, Command(CLA_JOREN, Ins.SET_STATUS, 0x40, LifeCycle.ISSUED, mac), SW.MAC_INCORRECT)
+        assert at.shop.ratify(0, Answer.of(at.customer.chip.process(commit(at.customer, at.made)))).ok
+
+    def test_it_is_on_the_stop_list(self) -> None:
+        """REQ-ATK-28: an honest till sells nothing with it, nor serves a customer card on the list."""
+        customer = free_of_pin()
+        memory = customer.chip.snapshot()
+        for stopped in (shop_card_id(7, 1), customer.card_id):
+            counter = Counter(by_card=True, stop_list=frozenset({stopped}))
+            shop = counter.shop.chip.snapshot()
+            with pytest.raises(HostError, match="stop list"):
+                counter.tap(customer, buys("S"))
+            assert set(counter.names()) <= {"SHOP SELECT", "CUSTOMER SELECT"}
+            assert (customer.chip.snapshot(), counter.shop.chip.snapshot(), counter.journal.unsettled()) == (memory, shop, [])
+
+
+class TestACopiedCard:
+    @pytest.mark.parametrize("name", ["COMMIT", "TRANSACT"])
+    def test_an_order_of_the_other_history(self, name: str) -> None:
+        """REQ-ATK-29: the card put back asks again for what it had: no order, state or commit of before fits."""
+        at = Torn()
+        order = commit(at.customer, at.made) if name == "COMMIT" else at.customer.transact_command(Kind.LOAD, PLAIN, KeyRef.LOAD)
+        copy = at.customer.chip.snapshot()
+        assert at.customer.chip.process(order).ok
+        for _ in range(3):
+            at.customer.chip.restore(copy)
+            assert at.customer.select().counter == at.counter
+            refused(at.customer.chip, order, SW.MAC_INCORRECT)
+
+    def test_two_receipts_of_one_counter(self) -> None:
+        """REQ-ATK-30: money spent twice from one purse leaves two right receipts with the same card and counter: the issuer's proof."""
+        customer = Customer()
+        customer.load(1_000)
+        copy = customer.chip.snapshot()
+        records = []
+        for shop, sequence in ((7, 8), (9, 3)):
+            customer.chip.restore(copy)
+            customer.select()
+            assert customer.transact(Kind.PAY, customer.plain(1_000, shop=shop, sequence=sequence)).ok
+            told = customer.send(CLA_ISO, Ins.READ_RECORD, 1, 0x0C, ne=44).data
+            customer.keys[KeyRef.RECEIPT].verify8(messages.receipt(customer.head, told[:36]), told[36:])
+            records.append(told[:36])
+        assert records[0][2:4] == records[1][2:4]
+        assert records[0] != records[1]
+
+    @MODES
+    def test_a_counter_lower_than_journalled(self, by_card: bool) -> None:
+        """REQ-ATK-31: the till that has a sale open with the card sees that it was put back, and takes no word of it."""
+        counter, customer = Counter(by_card), free_of_pin()
+        blank = customer.chip.snapshot()
+        counter.tap(customer, buys("first"))
+        with pytest.raises(CardLost):
+            counter.tap(customer, lambda till: till.load("second", 200, 500), {3 if by_card else 2: Fault.LOST_AFTER})
+        customer.chip.restore(blank)
+        for sale in (buys("third"), lambda till: till.load("second", 200, 500)):
+            with pytest.raises(CardFault, match="set back"):
+                counter.tap(customer, sale)
+            assert customer.chip.snapshot() == blank
+        assert [row.fate for row in counter.journal.unsettled()] == [Fate.PENDING]
+
+
+Sale = Callable[[Till], Dialog[Granted]]
+
+
+def buys(reference: str) -> Sale:
+    return lambda till: till.purchase(reference, 200, 20_000)
+
+
+class Device(Chip):
+    """What a customer holds to the reader in place of his card: it answers some instructions itself and passes the rest on."""
+
+    def __init__(self, card: Chip, answers: dict[int, Callable[[Command], Response]]) -> None:
+        super().__init__(b"device")
+        self.card = card
+        self.answers = answers
+
+    def process(self, command: Command) -> Response:
+        return self.answers.get(command.ins, self.card.process)(command)
+
+    def power_on(self) -> bytes:
+        return self.card.power_on()
+
+    def power_off(self) -> None:
+        self.card.power_off()
+
+
+class TestTheTill:
+    @MODES
+    def test_a_torn_sale_is_asked_for_twice_or_with_another_card(self, by_card: bool) -> None:
+        """REQ-ATK-17: committed once on the first card, whoever asks and however often."""
+        counter, customer, other = Counter(by_card), free_of_pin(), free_of_pin(2)
+        memory = other.chip.snapshot()
+        with pytest.raises(CardLost):
+            counter.tap(customer, buys("S"), {5 if by_card else 2: Fault.LOST_AFTER})
+        with pytest.raises(HostError, match="tap the first again"):
+            counter.tap(other, buys("S"))
+        results = [finish(counter, customer, buys("S")) for _ in range(3)]
+        assert len({one.receipt for one in results}) == 1
+        with pytest.raises(HostError, match="another sale"):
+            counter.tap(other, lambda till: till.purchase("S", 200, 30_000))
+        assert counter.tap(other, buys("S")).card_id == customer.card_id
+        assert other.chip.snapshot() == memory
+        counter.audit(customer)
+
+    @MODES
+    def test_a_customer_does_not_come_back(self, by_card: bool) -> None:
+        """REQ-ATK-21: pulled before or after it happened, nothing is granted or given back for it: neither goods, nor points, nor money."""
+        for fault in (Fault.LOST_BEFORE, Fault.LOST_AFTER):
+            counter = Counter(by_card)
+            for number in range(16):
+                customer = free_of_pin(number)
+                with pytest.raises(CardLost) as lost:
+                    counter.tap(customer, load_of(str(number)), {(4 if number == 0 else 3) if by_card else 2: fault})
+                assert lost.value.fate is Fate.PENDING
+            assert counter.tap(free_of_pin(16), load_of("16")).purse_minor == 100
+            assert [row.fate for row in counter.journal.unsettled()] == [Fate.PENDING] * 16
+            if by_card:
+                assert counter.shop.select().money_left_minor == 1_000_000 - 17 * 100
+                assert counter.shop.totals().money_written_off_minor == 100
+
+    @MODES
+    @pytest.mark.parametrize("name", ["redeem", "purchase"])
+    def test_a_device_answers_in_place_of_the_card(self, by_card: bool, name: str) -> None:
+        """REQ-ATK-22: a success that it makes up is no proof: the card itself is asked, and it never happened."""
+        counter, customer = Counter(by_card), free_of_pin()
+        counter.tap(customer, buys("before"))
+        card = customer.chip
+        memory = card.snapshot()
+        made_up = Response(b"\x04\x01" + bytes(30), SW.OK)
+        customer.chip = Device(card, {Ins.TRANSACT: lambda _: made_up, Ins.COMMIT: lambda _: made_up})
+        sale: Sale = buys("S") if name == "purchase" else lambda till: till.redeem("S", 200, 100)
+        with pytest.raises(CardFault):
+            counter.tap(customer, sale)
+        assert (card.snapshot(), counter.journal.find("S")) == (memory, None)
+        customer.chip = Device(card, {Ins.TRANSACT: lambda _: made_up, Ins.COMMIT: lambda _: made_up, Ins.PROVE: lambda _: made_up})
+        with pytest.raises((CardFault, CardRefused)):
+            counter.tap(customer, sale)
+        row = counter.journal.find("S")
+        assert row is not None
+        assert (card.snapshot(), row.fate) == (memory, Fate.PENDING)
+
+    @MODES
+    def test_a_device_claims_a_rank(self, by_card: bool) -> None:
+        """REQ-ATK-22: the rank of a result is that of the proof, not the one that SELECT told."""
+        counter, customer = Counter(by_card), free_of_pin()
+        card = customer.chip
+
+        def boast(command: Command) -> Response:
+            told = card.process(command)
+            return Response(told.data[:-1] + b"\x04", told.sw)
+
+        customer.chip = Device(card, {Ins.SELECT: boast})
+        assert counter.tap(customer, buys("S")).rank == 2
+        customer.chip = card
+        counter.audit(customer)
+
+
+def load_of(reference: str) -> Sale:
+    return lambda till: till.load(reference, 200, 100)

@@ -122,6 +122,22 @@ def test_a_card_with_a_pin(shell: Shell) -> None:
     assert "can not be read" in shell.run("card", "log", "bob", "--pin-file", "none", code=2).stderr
 
 
+def test_a_pin_is_changed_and_set_anew_with_the_puk(shell: Shell) -> None:
+    """REQ-PIN-2, REQ-PIN-3."""
+    shell.run("card", "new", "bob", "--pin-file", shell.file("pins", PIN_FILE))
+    assert shell.run("card", "pin", "bob", text="4711\n5555\n").stdout.endswith("bob: the PIN is changed\n")
+    for tries in (2, 1, 0):
+        told = shell.json("card", "pin", "bob", "--pin-file", shell.file("old", "4711\n1111\n"), code=3)
+        assert told["sw"] == f"63C{tries}"
+    assert (
+        shell.json("card", "log", "bob", "--pin-file", shell.file("right", "5555\n"), code=3)["status"] == "AUTHENTICATION_METHOD_BLOCKED"
+    )
+    assert shell.json("card", "pin", "bob", "--with-puk", "--pin-file", shell.file("puk", "12345678\n2468\n"))["changed"] is True
+    assert shell.json("card", "log", "bob", "--pin-file", shell.file("new", "2468\n"))["transactions"] == []
+    wrong = shell.file("short", "1234567\n2468\n")
+    assert "PUK: 8 digits expected" in shell.run("card", "pin", "bob", "--with-puk", "--pin-file", wrong, code=2).stderr
+
+
 def test_the_life_of_a_card(counter: Shell) -> None:
     """REQ-LIFE-1."""
     assert counter.json("card", "status", "alice", "blocked")["state"] == "BLOCKED"
