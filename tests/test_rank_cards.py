@@ -41,7 +41,7 @@ def without_jumps(rules: RankRules) -> RankRules:
 @given(rules=any_rules, bought=st.lists(orders, min_size=1, max_size=6))
 @settings(deadline=None)
 def test_both_ways_and_the_arithmetic_agree(rules: RankRules, bought: list[Order]) -> None:
-    """REQ-TRX-5, REQ-CMP-2, REQ-COM-2, REQ-RANK-22: state, points, rank, score at every purchase, in any order of time; or 9404, and nothing."""
+    """REQ-TRX-5, REQ-CMP-2, REQ-COM-2, REQ-RANK-22: state, points, rank, score at every purchase in any order; or 9404, and nothing."""
     alone, served, shop = card(rules), card(rules), Shop(rules=rules, limits=LIMITS, points_left=ENOUGH)
     state = State.blank()
     for order in bought:
