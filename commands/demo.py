@@ -215,13 +215,13 @@ def _show(summary: Summary, product: Product, source: str, day: date, out: Path,
     )
     if summary.lines_skipped:
         screen.print(f"{summary.lines_skipped:,} lines of the log were wrong and left out")
-    columns = ("rank", "cards", f"spent after {day}", "per card", "bought again", "points granted", "points owed")
+    columns = ("rank", "cards", f"spent after {day}", "per card", "bought again", "cards at the end", "points granted", "points owed")
     rows = []
     for row in summary.ranks:
         share = f"{row.bought_again / row.cards:.0%}" if row.cards else "-"
         each = product.money(row.spent_after_minor // row.cards) if row.cards else "-"
         told = [str(row.rank), f"{row.cards:,}", product.money(row.spent_after_minor), each, share]
-        rows.append([*told, f"{row.points_granted:,}", f"{row.points_owed:,}"])
+        rows.append([*told, f"{row.cards_at_end:,}", f"{row.points_granted:,}", f"{row.points_owed:,}"])
     screen.print(table(columns, rows, frozenset(columns)))
     if summary.gini is not None and summary.auc is not None:
         screen.print(

@@ -156,7 +156,7 @@ def _table(summary: Summary, product: Product, words: Words) -> str:
         each = product.money(row.spent_after_minor // row.cards) if row.cards else "-"
         share = f"{row.bought_again / row.cards:.0%}" if row.cards else "-"
         told = [str(row.rank), f"{row.cards:,}", product.money(row.spent_after_minor), each, share]
-        told += [f"{row.points_granted:,}", f"{row.points_owed:,}"]
+        told += [f"{row.cards_at_end:,}", f"{row.points_granted:,}", f"{row.points_owed:,}"]
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in told) + "</tr>")
     return (
         f"<section class=wide><h2>{escape(words.table)}</h2><div class=scroll><table><tr>{head}</tr>{''.join(rows)}</table></div></section>"

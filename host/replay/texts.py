@@ -39,7 +39,7 @@ class Words:
     rank_from: str
     bought: str
     table: str
-    table_head: tuple[str, str, str, str, str, str, str]
+    table_head: tuple[str, ...]
     books: str
     books_text: str
     flipped_refused: str
@@ -80,7 +80,7 @@ EN = Words(
     rank_from="rank {rank}",
     bought="{day}: bought, score {score}, rank {rank}",
     table="The figures",
-    table_head=("rank", "cards", "spent after", "per card", "bought again", "points granted", "points owed"),
+    table_head=("rank", "cards", "spent after", "per card", "bought again", "cards at the end", "points granted", "points owed"),
     books="The books",
     books_text="Points granted: {cards} in the cards' own logs, {tills} by shop cards and tills, {receipts} in receipts. Receipts verified "
     "with the issuer's key: {verified} of {purchases}; with one bit flipped: {flipped}.",
@@ -121,7 +121,7 @@ JA = Words(
     rank_from="ランク{rank}",
     bought="{day}:購入、スコア {score}、ランク {rank}",
     table="数値",
-    table_head=("ランク", "カード", "その後の購入額", "1枚あたり", "再購入", "付与ポイント", "残ポイント"),
+    table_head=("ランク", "カード", "その後の購入額", "1枚あたり", "再購入", "最終時点のカード", "付与ポイント", "残ポイント"),
     books="帳簿",
     books_text="付与ポイント:カードの記録 {cards}、店舗カードと端末 {tills}、レシート {receipts}。発行者の鍵で検証したレシート:"
     "{purchases} 件中 {verified} 件。1ビット反転したもの:{flipped}。",
