@@ -89,13 +89,15 @@ class TestALyingTerminal:
             refused(customer.chip, commit(customer, lax.compute(customer, asked)), sw)
 
     def test_it_names_an_enormous_amount(self) -> None:
-        """REQ-ATK-03: one order grants at most points_cap; through a shop card at most what its ceiling still has."""
+        """REQ-ATK-03: one order grants at most the customer card's points_cap; through a shop card at most what its ceiling still has."""
         customer, poor, rich = served(), Shop(points_left=65_534), Shop(points_left=65_535, terminal=2)
         asked = replace(ASKED, amount=0xFFFFFFFF, factor_tenths=30)
         refused(poor.chip, poor.compute_command(customer, asked), SW.CEILING_REACHED)
         made = rich.compute(customer, asked)
         assert (made.points, rich.select().points_left) == (65_535, 0)
         assert Answer.of(customer.transact(Kind.PURCHASE, asked)).outcome.points == customer.rules.points_cap == 65_535
+        capped = Customer(rules=replace(customer.rules, points_cap=100))
+        refused(capped.chip, commit(capped, Shop().compute(capped, ASKED)), SW.WRONG_DATA)
 
     @pytest.mark.parametrize("kind", [Kind.PURCHASE, Kind.PAY_AND_EARN, Kind.REDEEM, Kind.PAY, Kind.LOAD], ids=lambda kind: kind.name)
     def test_it_lies_about_the_hour(self, kind: Kind) -> None:
@@ -418,7 +420,7 @@ class TestIssuance:
 
     @pytest.mark.parametrize("make", [Customer, Shop], ids=["customer card", "shop card"])
     def test_set_status_is_sent_again(self, make: Callable[[], Customer | Shop]) -> None:
-        """REQ-ATK-37: the unblocking of before, in the same session and in the next; one for another state; one for another card."""
+        """REQ-ATK-37: one for another state, for another card, and the unblocking of before when the card is blocked again."""
         card = make()
         assert card.chip.process(status(card, LifeCycle.BLOCKED)).ok
         other = Customer(card_id=OTHER) if isinstance(card, Customer) else Shop(terminal=9)

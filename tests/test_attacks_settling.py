@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from cardkit import LIMITS, PIN, PUK, Answer, Computed, Customer, Shop, pin_block
-from joren.apdu import CLA_ISO, CLA_JOREN, SW, Command, Ending, Ins, KeyRef, Kind, LifeCycle, Response, messages
+from joren.apdu import CLA_ISO, CLA_JOREN, SW, Command, Ending, Ins, KeyRef, Kind, LifeCycle, LinkLost, Response, messages
 from joren.apdu.transaction import Order
 from joren.applet.customer import CustomerCard
 from joren.host import CardFault, CardLost, CardRefused, Dialog, Fate, Granted, HostError, Till
@@ -205,6 +205,21 @@ class TestACustomerWithAReader:
         ):  # fmt: skip
             assert customer.send(cla, ins, p1, p2, chance.randbytes(length), 256).ok
         assert customer.chip.snapshot() == before
+
+    @pytest.mark.parametrize(("p2", "ne"), [(0x0C, None), (0x0C, 1), (0x0C, 24), (0, 25), (0, None)])
+    def test_a_nonce_that_is_known_beforehand(self, p2: int, ne: int | None) -> None:
+        """REQ-ATK-38: after a refused SELECT neither the nonce of before counts, nor zeros, and no two are the same."""
+        customer = Customer()
+        for nonce in (customer.info.nonce, bytes(8)):
+            customer.info = replace(customer.info, nonce=nonce)
+            order = customer.transact_command(Kind.LOAD, PLAIN, KeyRef.LOAD)
+            assert customer.send(CLA_ISO, Ins.SELECT, 4, p2, customer.aid, ne).sw == SW.WRONG_LE | (25 if p2 else 40)
+            refused(customer.chip, order, SW.MAC_INCORRECT)
+        states = set()
+        for _ in range(3):
+            assert not customer.send(CLA_ISO, Ins.SELECT, 4, p2, customer.aid, ne).ok
+            states.add(customer.get_state().data)
+        assert len(states) == 3
 
     @pytest.mark.parametrize(("name", "tries"), [("VERIFY", 3), ("CHANGE", 3), ("RESET", 10)])
     def test_guesses_of_pin_and_puk_with_the_power_cut(self, name: str, tries: int) -> None:
@@ -513,6 +528,30 @@ class TestTheTill:
         row = counter.journal.find("S")
         assert row is not None
         assert (card.snapshot(), row.fate) == (memory, Fate.PENDING)
+
+    @MODES
+    def test_a_device_keeps_an_order_for_later(self, by_card: bool) -> None:
+        """REQ-ATK-38, REQ-ATK-13: the session begins with a refused SELECT, the till is told of a nonce of zeros; the load never comes."""
+        counter, customer = Counter(by_card), free_of_pin()
+        card, kept, memory = customer.chip, list[Command](), customer.chip.snapshot()
+
+        def refused_select(command: Command) -> Response:
+            assert card.process(replace(command, ne=1)).sw == SW.WRONG_LE | 25
+            return Response(customer.info.encode()[:16] + bytes(8) + customer.info.encode()[24:], SW.OK)
+
+        def keep(command: Command) -> Response:
+            kept.append(command)
+            raise LinkLost("kept")
+
+        customer.chip = Device(card, {Ins.SELECT: refused_select, Ins.TRANSACT: keep})
+        with pytest.raises(CardLost):
+            counter.tap(customer, load_of("S"))
+        customer.chip = card
+        assert [row.fate for row in counter.tap(customer, lambda till: till.settle()).rows] == [Fate.NOT_COMMITTED]
+        card.power_on()
+        assert not card.process(Command(CLA_ISO, Ins.SELECT, 4, 0x0C, customer.aid, 1)).ok
+        refused(card, kept[0], SW.MAC_INCORRECT)
+        assert card.snapshot() == memory
 
     @MODES
     def test_a_device_claims_a_rank(self, by_card: bool) -> None:
