@@ -122,3 +122,5 @@ class Ending(IntEnum):
     NOT_COMMITTED = 0
     COMMITTED = 1
     UNKNOWN = 2
+    VOIDED = 3
+    """In a shop card's log alone: was committed, and taken back since (REQ-RAT-2)."""

@@ -49,7 +49,7 @@ ITEM = re.compile(r"(\d*)([BHIs])")
 WIDTHS = {"B": 1, "H": 2, "I": 4}
 FLAGS = ("one-card", "two-card", "purse", "PIN")
 ROLES = {AID_CUSTOMER: "customer card", AID_SHOP: "shop card"}
-ENDINGS = {Ending.NOT_COMMITTED: "NOT COMMITTED", Ending.COMMITTED: "COMMITTED", Ending.UNKNOWN: "WRITTEN OFF"}
+ENDINGS = {Ending.NOT_COMMITTED: "NOT COMMITTED", Ending.COMMITTED: "COMMITTED", Ending.UNKNOWN: "WRITTEN OFF", Ending.VOIDED: "VOIDED"}
 
 
 @dataclass(frozen=True, slots=True)

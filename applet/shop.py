@@ -161,7 +161,7 @@ class ShopCard:
             self._ratify_absent(command.p2, entry, command.data)
         else:
             changes = {"points_written_off": entry.points, "money_written_off_minor": _loaded(entry)}
-            self.memory.close(command.p2, entry, Ending.UNKNOWN, changes, 0, 0)
+            self.memory.close(command.p2, entry, Ending.UNKNOWN, changes)
         return b""
 
     def _ratify_committed(self, slot: int, entry: PendingEntry, data: bytes) -> None:
@@ -180,9 +180,13 @@ class ShopCard:
         changes = {"transactions": 1}
         for total, field in COMMITTED_TOTALS[kind]:
             changes[_total_name(total, voided)] = getattr(entry, field)
-        points = entry.points if voided and kind in (Kind.PURCHASE, Kind.PAY_AND_EARN) else 0
-        money = entry.amount if entry.kind == Kind.VOID_LOAD else 0
-        memory.close(slot, entry, Ending.COMMITTED, changes, points, money)
+        sale = memory.sale_of(entry) if voided else None
+        if sale is None:
+            memory.close(slot, entry, Ending.COMMITTED, changes)
+        else:
+            points = entry.points if kind in (Kind.PURCHASE, Kind.PAY_AND_EARN) else 0
+            money = entry.amount if kind == Kind.LOAD else 0
+            memory.close(slot, entry, Ending.COMMITTED, changes, points, money, sale)
 
     def _ratify_absent(self, slot: int, entry: PendingEntry, data: bytes) -> None:
         memory = self.memory

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from joren.apdu import PENDING_SIZE, SHOP_LOG_SIZE, SW, Key, LifeCycle, messages
+from joren.apdu import PENDING_SIZE, SHOP_LOG_SIZE, SW, VOID, Ending, Key, LifeCycle, messages
 from joren.apdu.cards import Limits, PendingEntry, Totals
 from joren.apdu.state import RankRules
 
@@ -136,18 +136,43 @@ class ShopMemory:
             raise Refused(SW.COUNTER_EXHAUSTED)
 
     def open(self, slot: int, entry: PendingEntry, points: int, money_minor: int) -> None:
-        """Adds a pending entry, takes points and money from the ceilings, uses up the sequence, in one go (REQ-CMP-3)."""
+        """Adds a pending entry, takes points and money from the ceilings, uses up the sequence, in one go (REQ-CMP-3).
+
+        An outstanding challenge ends: evidence from before the entry was there proves nothing of it (REQ-CHA-1).
+        """
+        self.challenge.put(0, bytes(len(self.challenge)))
         with self.platform.transaction():
             self.pending.put(slot * ENTRY_SIZE, entry.encode())
             self._change_ceilings(-points, -money_minor)
             self.count_cells.put(0, (self.count + 1).to_bytes(3))
 
-    def close(self, slot: int, entry: PendingEntry, ending: int, changes: dict[str, int], points: int, money_minor: int) -> None:
-        """Frees the slot, logs the entry, adds to totals and ceilings, in one go (REQ-RAT-5)."""
+    def sale_of(self, void: PendingEntry) -> int | None:
+        """Where in the log the committed sale stands that a void takes back (REQ-RAT-2)."""
+        for at in range(0, len(self.log), LOG_RECORD_SIZE):
+            raw = self.log.get(at, LOG_RECORD_SIZE)
+            if raw[0] | VOID == void.kind and raw[-1] == Ending.COMMITTED:
+                sale = PendingEntry.decode(raw[:-1])
+                if (sale.card_id, sale.counter + 1, sale.amount, sale.points) == (void.card_id, void.counter, void.amount, void.points):
+                    return at
+        return None
+
+    def close(
+        self,
+        slot: int,
+        entry: PendingEntry,
+        ending: int,
+        changes: dict[str, int],
+        points: int = 0,
+        money_minor: int = 0,
+        sale: int | None = None,
+    ) -> None:
+        """Frees the slot, logs the entry, adds to totals and ceilings, marks the sale that became void, in one go (REQ-RAT-5)."""
         totals = self.totals
         closed = int.from_bytes(self.log_count.get())
         with self.platform.transaction():
             self.pending.put(slot * ENTRY_SIZE, b"\x00")
+            if sale is not None:
+                self.log.put(sale + ENTRY_SIZE, bytes((Ending.VOIDED,)))
             self.log.put(closed % SHOP_LOG_SIZE * LOG_RECORD_SIZE, entry.encode() + bytes((ending,)))
             self.log_count.put(0, (closed + 1).to_bytes(4))
             if changes:
@@ -157,8 +182,7 @@ class ShopMemory:
                 self._change_ceilings(points, money_minor)
 
     def _change_ceilings(self, points: int, money_minor: int) -> None:
-        left = min(self.points_left + points, SATURATED), min(self.money_left_minor + money_minor, SATURATED)
-        self.ceilings.put(0, left[0].to_bytes(4) + left[1].to_bytes(4))
+        self.ceilings.put(0, (self.points_left + points).to_bytes(4) + (self.money_left_minor + money_minor).to_bytes(4))
 
     def log_record(self, number: int) -> bytes:
         """The number-th newest closed entry, 33 bytes; Refused(6A83) if there are not so many."""

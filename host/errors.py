@@ -53,7 +53,7 @@ class CardLost(DialogError):
 NEXT = {
     None: "nothing was transacted; try again",
     Fate.PENDING: "whether the card committed is not known; neither grant nor refuse it, ask for the same sale with the same card again",
-    Fate.PROVEN: "the customer card has committed and may go; ask for the same sale again",
+    Fate.PROVEN: "the customer card has answered and may go; hand nothing out yet, ask for the same sale again",
     Fate.COMMITTED: "it is committed; ask for it again for its result",
     Fate.UNKNOWN: "the issuer settles it by receipts",
 }

@@ -96,7 +96,7 @@ def ins_name(line: Line) -> str:
 BY_KEYS = Cost(2, 0, 106, "SELECT, TRANSACT 84")
 COMPUTED = Cost(3, 2, 340, "SELECT, GET_STATE, COMPUTE 43, COMMIT 84, RATIFY 82")
 AUTHORIZED = Cost(2, 2, 184, "SELECT, AUTHORIZE 43, TRANSACT 84, RATIFY 82")
-GIVEN_BACK = Cost(2, 2, 184, "SELECT, AUTHORIZE 43, TRANSACT 84, RATIFY 90")
+GIVEN_BACK = Cost(2, 2, 184, "SELECT, AUTHORIZE 43, TRANSACT 84, RATIFY 91")
 REVIEWED: list[tuple[bool, str, Cost]] = [
     *[(False, name, BY_KEYS) for name in SALES],
     (True, "purchase", COMPUTED),

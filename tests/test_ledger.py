@@ -209,6 +209,7 @@ class Ledger(RuleBasedStateMachine):
         self.totals: Counter[str] = Counter()
         self.pending: dict[int, Entry] = {}
         self.closed: list[bytes] = []
+        self.given_back = 0
         self.hour, self.till_count = 10, 0
         self.spent: list[tuple[int, Command]] = []
         for number in (0, 1):
@@ -321,6 +322,7 @@ class Ledger(RuleBasedStateMachine):
             return
         entry = self.pending.pop(slot).record
         entry = replace(entry, points=entry.points if points is None else points)
+        sale = self.sale_of(entry) if ending is Ending.COMMITTED and entry.kind & VOID else None
         self.closed.append(entry.encode() + bytes((ending,)))
         kind, amount, voided = entry.kind & ~VOID, entry.amount, bool(entry.kind & VOID)
         money = amount if kind == Kind.LOAD else 0
@@ -333,9 +335,25 @@ class Ledger(RuleBasedStateMachine):
             self.totals[f"points_redeemed{name}"] += entry.points if kind == Kind.REDEEM else 0
             self.totals[f"money_loaded{name}_minor"] += money
             self.totals[f"money_paid{name}_minor"] += amount if kind in (Kind.PAY_AND_EARN, Kind.PAY) else 0
-        if ending is Ending.NOT_COMMITTED or (ending is Ending.COMMITTED and voided):
+        if ending is Ending.NOT_COMMITTED:
+            self.points_left += entry.points
+            self.money_left += 0 if voided else money
+        if sale is not None:
+            self.closed[sale] = self.closed[sale][:-1] + bytes((Ending.VOIDED,))
+            self.given_back += entry.points if kind in EARNING else 0
             self.points_left += entry.points if kind in EARNING else 0
-            self.money_left += money if voided == (ending is Ending.COMMITTED) else 0
+            self.money_left += money
+
+    def sale_of(self, void: PendingEntry) -> int | None:
+        """Which closed entry a void takes back, if the shop card still remembers it (REQ-RAT-2)."""
+        same = (void.kind - VOID, void.card_id, void.counter - 1, void.amount, void.points)
+        for number in range(max(0, len(self.closed) - SHOP_LOG_SIZE), len(self.closed)):
+            closed = PendingEntry.decode(self.closed[number][:-1])
+            if self.closed[number][-1] == Ending.COMMITTED and same == (
+                closed.kind, closed.card_id, closed.counter, closed.amount, closed.points,
+            ):  # fmt: skip
+                return number
+        return None
 
     # What happens at a counter
 
@@ -522,7 +540,8 @@ class Ledger(RuleBasedStateMachine):
         """REQ-RAT-4, from what the shop card itself says."""
         totals, left = self.shop.totals(), self.shop.select().points_left
         reserved = sum(entry.record.points for entry in self.pending.values() if not entry.record.kind & VOID)
-        assert left + reserved + totals.points_written_off + totals.points_granted - totals.points_granted_voided == POINTS_LEFT
+        assert left + reserved + totals.points_written_off + totals.points_granted == POINTS_LEFT + self.given_back
+        assert self.given_back <= totals.points_granted_voided
 
 
 TestLedger = Ledger.TestCase

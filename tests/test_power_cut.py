@@ -190,6 +190,10 @@ def opening(kind: int) -> Torn:
     return Torn(shop.chip, command, settle)
 
 
+ENDINGS = (Ending.NOT_COMMITTED, Ending.COMMITTED, Ending.UNKNOWN)
+"""What RATIFY may say."""
+
+
 def closing(kind: int, ending: Ending) -> Torn:
     """RATIFY: it is sent again until the entry is gone."""
     at = opened(kind)
@@ -250,7 +254,7 @@ class TestShopCard:
         """REQ-APDU-8, REQ-CMP-3, REQ-AUT-2, REQ-RAT-3."""
         check(lambda: opening(kind))
 
-    @pytest.mark.parametrize("ending", list(Ending), ids=lambda ending: ending.name)
+    @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
     @pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.name)
     def test_ratify(self, kind: Kind, ending: Ending) -> None:
         """REQ-APDU-8, REQ-RAT-5: nothing is counted twice."""

@@ -362,7 +362,10 @@ def test_a_blocked_card_still_settles(by_card: bool) -> None:
 def test_a_proof_is_ratified_without_the_customer(fault: Fault) -> None:
     """REQ-STL-5: an entry that is still there is ratified when the till opens; one that is gone was ratified before."""
     counter, customer = served(by_card=True)
-    with pytest.raises(CardLost, match="shop card lost; sale S: the customer card has committed and may go; ask for the same sale again"):
+    with pytest.raises(
+        CardLost,
+        match="shop card lost; sale S: the customer card has answered and may go; hand nothing out yet, ask for the same sale again",
+    ):
         counter.tap(customer, buys("S"), {5: fault})
     assert [row.fate for row in counter.journal.unsettled()] == [Fate.PROVEN]
     other = free_of_pin(2)

@@ -213,12 +213,12 @@ class Shops(Case):
 NOT_AUTHORIZED: dict[str, Shops] = {
     **{name: Shops(case.sale, case.sw, case.advice) for name, case in NOT_COMPUTED.items()},
     "points ceiling": Shops(
-        buys("S"), SW.CEILING_REACHED, "have the issuer refill", shop=lambda: Shop(points_left=9), granted=buys("S", amount=999)
+        buys("S"), SW.CEILING_REACHED, "the issuer replaces the shop card", shop=lambda: Shop(points_left=9), granted=buys("S", amount=999)
     ),
     "money ceiling": Shops(
         loads("S"),
         SW.CEILING_REACHED,
-        "have the issuer refill",
+        "the issuer replaces the shop card",
         command="AUTHORIZE",
         shop=lambda: Shop(money_left=99),
         granted=loads("S", 99),

@@ -488,7 +488,7 @@ def test_a_lost_card_tells_what_is_known_and_what_to_do(fate: Fate | None) -> No
     words = {
         None: "nothing was transacted; try again",
         Fate.PENDING: "neither grant nor refuse it, ask for the same sale with the same card again",
-        Fate.PROVEN: "the customer card has committed and may go; ask for the same sale again",
+        Fate.PROVEN: "the customer card has answered and may go; hand nothing out yet, ask for the same sale again",
         Fate.COMMITTED: "it is committed; ask for it again for its result",
         Fate.UNKNOWN: "the issuer settles it by receipts",
     }
