@@ -36,6 +36,7 @@ CREATE TABLE sale (
 );
 CREATE UNIQUE INDEX sale_reference ON sale (reference) WHERE fate <> 'not_committed';
 CREATE INDEX sale_open ON sale (card_id) WHERE fate IN ('pending', 'proven', 'unknown');
+CREATE INDEX sale_proven ON sale (card_id, counter) WHERE fate = 'committed';
 CREATE INDEX sale_voids ON sale (voids) WHERE voids IS NOT NULL;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
@@ -201,6 +202,11 @@ class Journal:
         if card_id not in self._pending.values():
             return []
         return list(self._rows(f"{OPEN} AND card_id = ? AND fate = 'pending' ORDER BY sequence", card_id))
+
+    def counter_of(self, card_id: bytes) -> int:
+        """The least value that a card's transaction counter can have, by what it was proven to have committed here."""
+        found = self._execute("SELECT max(counter) FROM sale WHERE card_id = ? AND fate = 'committed'", (card_id,)).fetchone()[0]
+        return 0 if found is None else int(found) + 1
 
     def entries(self) -> list[Row]:
         """The rows that still have an entry on the shop card, oldest first."""

@@ -36,11 +36,14 @@ def take(holder: KeyHolder, journal: Journal, row: Row, data: bytes) -> Dialog[R
 def settle(holder: KeyHolder, journal: Journal, info: CustomerInfo, row: Row) -> Dialog[tuple[CustomerInfo, Row]]:
     """Asks the card what became of a pending row of its own (REQ-STL-2). Gives the card's info with its new nonce, and the row as it ended.
 
+    A card that has not yet come to the row's counter can tell nothing of it: UNKNOWN. It was set back; or whoever answered SELECT when the
+    row was authorized was another.
+
     Raises CardFault for an answer that the holder does not accept; the row is pending then, and the dialog can be repeated (REQ-STL-6).
     """
     if info.counter < row.counter:
-        came = f"{info.counter}: a copy of the card, or one that was set back"
-        raise CardFault(Slot.CUSTOMER.value, Ins.SELECT.name, f"a counter of at least {row.counter}", came)
+        row = row.ended(Fate.UNKNOWN)
+        journal.save(row)
     while row.fate is Fate.PENDING:
         challenge = yield from holder.challenge()
         command = wire.prove(row.key_ref, row.counter, row.order.shop, row.order.sequence, challenge)

@@ -174,6 +174,10 @@ class Till:
         if pending is not None and pending.card_id != info.card_id:
             cards = f"card {_name(pending.card_id)}, card {_name(info.card_id)} came"
             raise HostError(f"sale {pending.reference} is pending on {cards}: tap the first again")
+        least = self.journal.counter_of(info.card_id)
+        if info.counter < least:
+            came = f"{info.counter}: a copy of the card, or one that was set back"
+            raise CardFault(Slot.CUSTOMER.value, "SELECT", f"a counter of at least {least}", came)
         settled: list[Row] = []
         for row in self.journal.pending_of(info.card_id):
             info, row = yield from settle(self.holder, self.journal, info, row)  # noqa: PLW2901
