@@ -26,6 +26,7 @@ __all__ = ["ShopCardHolder"]
 
 Entries = dict[int, tuple[int, PendingEntry]]
 """Sequence to slot and entry."""
+HAPPENED = (Ending.COMMITTED, Ending.VOIDED)
 DOUBTFUL = (SW.RECORD_NOT_FOUND, SW.MAC_INCORRECT, SW.WRONG_DATA)
 """What RATIFY answers when the entry is gone or another one, or the customer card's word is wrong."""
 
@@ -85,12 +86,20 @@ class ShopCardHolder:
     def confirm(self, row: Row) -> Dialog[Row]:
         """RATIFY COMMITTED. A row without an entry ends as the shop card's log says; what it wrote off can not be checked here: UNKNOWN."""
         if row.slot is None:
-            ending = yield from self._logged(row.order.sequence)
-            return row.ended(Fate.COMMITTED if ending == Ending.COMMITTED else Fate.UNKNOWN)
+            return (yield from self._confirm_by_log(row))
         answer = row.answer()
         refused = yield from self._ratify(Ending.COMMITTED, row, answer.outcome + answer.proof)
         if refused:
             return (yield from self._doubted(row, refused, "a PROOF that the shop card accepts"))
+        return row.ended(Fate.COMMITTED)
+
+    def _confirm_by_log(self, row: Row) -> Dialog[Row]:
+        logged = yield from self._logged(row.order.sequence)
+        if logged is None or logged[1] not in HAPPENED:
+            return row.ended(Fate.UNKNOWN)
+        assert row.outcome is not None
+        if row.outcome.points != logged[0].points:
+            raise CardFault(Slot.CUSTOMER.value, row.kind.name, f"{logged[0].points} points, as ratified", str(row.outcome.points))
         return row.ended(Fate.COMMITTED)
 
     def dismiss(self, row: Row, challenge: bytes, absence: wire.Absence) -> Dialog[Row]:
@@ -168,7 +177,8 @@ class ShopCardHolder:
 
     def _gone(self, row: Row) -> Dialog[Row]:
         """The row whose entry is not there, as the shop card's log says; what was proven and is not in the log was ratified (REQ-STL-5)."""
-        ending = yield from self._logged(row.order.sequence)
+        logged = yield from self._logged(row.order.sequence)
+        ending = None if logged is None else logged[1]
         gone = replace(row, slot=None)
         if ending == Ending.NOT_COMMITTED:
             return gone.ended(Fate.NOT_COMMITTED)
@@ -176,7 +186,7 @@ class ShopCardHolder:
             return gone
         return gone.ended(Fate.UNKNOWN if ending == Ending.UNKNOWN else Fate.COMMITTED)
 
-    def _logged(self, sequence: int) -> Dialog[int | None]:
+    def _logged(self, sequence: int) -> Dialog[tuple[PendingEntry, int] | None]:
         for number in range(1, SHOP_LOG_SIZE + 1):
             try:
                 data = yield from self._ask(wire.read_log(number), wire.SHOP_LOG_RECORD_SIZE)
@@ -184,8 +194,9 @@ class ShopCardHolder:
                 if refused.sw != SW.RECORD_NOT_FOUND:
                     raise
                 break
-            if PendingEntry.decode(data[:-1]).sequence == sequence:
-                return data[-1]
+            entry = PendingEntry.decode(data[:-1])
+            if entry.sequence == sequence:
+                return entry, data[-1]
         return None
 
     def _entry(self, slot: int) -> Dialog[PendingEntry | None]:

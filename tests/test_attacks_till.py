@@ -9,7 +9,7 @@ from joren.apdu import CLA_ISO, SW, Command, Ins, LinkLost, Response
 from joren.host import CardFault, CardLost, CardRefused, Fate, HostError
 from joren.simulator.chip import Chip
 from support import Counter, Fault, finish, free_of_pin
-from test_attacks_settling import MODES, Sale, buys
+from test_attacks_settling import MODES, Sale, buys, refused
 
 
 class Device(Chip):

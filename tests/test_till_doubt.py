@@ -61,6 +61,17 @@ def test_what_another_host_ratified_is_committed_at_the_next_start_too() -> None
     assert row.fate is Fate.COMMITTED
 
 
+def test_nor_with_other_points_than_were_ratified() -> None:
+    """REQ-STL-5: the proof itself can not be checked any more; what the shop card logged of it can."""
+    counter, customer = prepared(True, Fault.LOST_AFTER)
+    close_elsewhere(counter, customer, Ending.COMMITTED)
+    with pytest.raises(CardFault, match="20 points, as ratified expected, 21 came"):
+        tap_spoiled(
+            counter, customer, settles, CUSTOMER, {Ins.PROVE: lambda told: Response(told.data[:38] + b"\x15" + told.data[39:], told.sw)}
+        )
+    assert counter.tap(customer, buys("torn", 2_000)).recovered
+
+
 @pytest.mark.parametrize(
     "sale",
     [
