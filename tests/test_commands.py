@@ -306,6 +306,11 @@ def test_every_command_has_help_an_example_and_json(shell: Shell, path: tuple[st
     assert all(option.name in ("pin_file", "ask_pin") for option in secrets)
 
 
+def test_every_command_has_its_place_in_the_docs() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert [path for path, _ in commands(main) if f"`joren {' '.join(path)}`" not in page] == []
+
+
 def test_every_error_of_the_library_has_an_exit_code() -> None:
     """A user's script never sees a traceback for what is not joren's fault."""
     from joren.commands.output import EXIT_CODES
