@@ -9,6 +9,7 @@ from joren.commands.card import card
 from joren.commands.demo import demo
 from joren.commands.output import Commands
 from joren.commands.shop import shop
+from joren.commands.tear import tear
 from joren.commands.till import load, pay, redeem, settle, tap, void
 from joren.commands.trace import decode, trace
 from joren.commands.workspace import Workspace
@@ -55,7 +56,7 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "joren", "_JOREN_COMPLETE").source())
 
 
-for command in (demo, card, shop, tap, redeem, load, pay, void, settle, trace, decode, completion):
+for command in (demo, card, shop, tap, redeem, load, pay, void, settle, trace, decode, tear, completion):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from joren.simulator.trace import BadTrace, Line, read_trace, replay
 from .output import Commands, console, json_option, reply, table
 from .workspace import CARDS, SHOPS, Workspace, pass_workspace
 
-__all__ = ["decode", "trace"]
+__all__ = ["decode", "read_lines", "trace"]
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
@@ -38,7 +38,7 @@ def show(file: Path) -> None:
     Example:
       joren trace show tap.jsonl
     """
-    lines = _read(file)
+    lines = read_lines(file)
 
     def draw() -> None:
         out = console()
@@ -81,7 +81,7 @@ def replay_command(workspace: Workspace, file: Path, card: str | None, shop_card
     Example:
       joren trace replay tap.jsonl --card before.json
     """
-    lines = _read(file)
+    lines = read_lines(file)
     readers = {}
     with workspace.alone():
         for place, name in ((CARDS, card), (SHOPS, shop_card)):
@@ -138,7 +138,8 @@ def decode(apdu: str, response: str | None) -> None:
     reply("decode", {what: _fields(explained) for what, explained in told}, draw)
 
 
-def _read(file: Path) -> list[Line]:
+def read_lines(file: Path) -> list[Line]:
+    """The lines of a trace file. Raises BadTrace naming file and line."""
     try:
         with file.open(encoding="utf-8") as text:
             return list(read_trace(text))

@@ -4,7 +4,9 @@ How it works. Regions are allocated by name, at install, one after the other. A 
 open, and counted. Committing a transaction is numbered too: it is the moment the journal is thrown away. `cut_after(n)` takes the power
 away in place of the n-th write or commit from now: nothing of it happens, PowerCut is raised, and every later write fails alike until
 `power_up`, which rolls an open transaction back. So whatever the program above does on its way out, the memory is what a pulled card's
-would be."""
+would be. A write that is not atomic is torn at every byte; and whether an abort takes it back is not known on a real card, so
+`keep_non_atomic` says which of the two happens.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -47,15 +49,20 @@ class Statistics:
 
 
 class Memory:
-    """Non-volatile memory. Not for use by several threads at once."""
+    """Non-volatile memory. Not for use by several threads at once.
 
-    __slots__ = ("_cells", "_countdown", "_journal", "powered", "regions", "statistics")
+    `cut` is the write that last did not happen for want of power: address and size, both 0 for a commit.
+    """
+
+    __slots__ = ("_cells", "_countdown", "_journal", "cut", "keep_non_atomic", "powered", "regions", "statistics")
 
     def __init__(self) -> None:
         self._cells = bytearray()
         self._journal: list[tuple[int, bytes]] | None = None
         self._countdown = 0
         self.powered = True
+        self.cut: tuple[int, int] | None = None
+        self.keep_non_atomic = False
         self.regions: dict[str, Region] = {}
         self.statistics = Statistics()
 
@@ -77,11 +84,21 @@ class Memory:
 
     def write(self, address: int, data: bytes) -> None:
         """Writes data at address, as one. Raises PowerCut if the power goes."""
-        self._tick()
+        self._tick(address, len(data))
         end = address + len(data)
         if self._journal is not None:
             self._journal.append((address, bytes(self._cells[address:end])))
         self._cells[address:end] = data
+        self.statistics.writes += 1
+        self.statistics.bytes_written += len(data)
+
+    def write_non_atomic(self, address: int, data: bytes) -> None:
+        """Writes data at address, byte by byte; in a transaction without a word in the journal, if `keep_non_atomic`. Raises PowerCut."""
+        for offset, byte in enumerate(data, address):
+            self._tick(offset, 1)
+            if self._journal is not None and not self.keep_non_atomic:
+                self._journal.append((offset, bytes(self._cells[offset : offset + 1])))
+            self._cells[offset] = byte
         self.statistics.writes += 1
         self.statistics.bytes_written += len(data)
 
@@ -100,7 +117,7 @@ class Memory:
         """Makes the writes of the transaction stay. Raises PowerCut, and they do not."""
         if self._journal is None:
             raise RuntimeError("no transaction is open")
-        self._tick()
+        self._tick(0, 0)
         journal, self._journal = self._journal, None
         statistics = self.statistics
         statistics.transactions += 1
@@ -135,13 +152,21 @@ class Memory:
         self._journal = None
         self._cells[:] = snapshot
 
-    def _tick(self) -> None:
+    def region_at(self, address: int) -> Region:
+        """The region that has the byte at address. Raises IndexError."""
+        for region in self.regions.values():
+            if region.address <= address < region.address + region.size:
+                return region
+        raise IndexError(f"address {address}: no region has it")
+
+    def _tick(self, address: int, size: int) -> None:
         if not self.powered:
             raise PowerCut
         if self._countdown:
             self._countdown -= 1
             if not self._countdown:
                 self.powered = False
+                self.cut = (address, size)
                 raise PowerCut
 
     def _roll_back(self) -> None:
