@@ -10,8 +10,10 @@ from cardkit import MASTERS, PROGRAMME, Customer, Shop
 from joren.apdu import CLA_ISO, Command, Ins, KeyRef, Kind, LinkLost, Response, Transmit, base_kind, is_void, messages
 from joren.apdu.transaction import Order, Outcome, Transaction
 from joren.host import CardLost, Dialog, Fate, Granted, Journal, KeyHolder, Offers, Row, ShopCardHolder, Slot, SoftwareKeys, Till, run
+from joren.simulator.chip import Chip
+from joren.simulator.memory import PowerCut
 
-__all__ = ["Counter", "Crash", "Fault", "Sent", "card_number", "commands", "finish", "free_of_pin", "read_log", "scripted"]
+__all__ = ["Counter", "Crash", "Fault", "Sent", "Tear", "card_number", "commands", "finish", "free_of_pin", "read_log", "scripted"]
 
 T = TypeVar("T")
 SHOP, TERMINAL = 7, 1
@@ -29,6 +31,13 @@ class Fault(Enum):
     LOST_AFTER = "lost after"
     CRASH_BEFORE = "crash before"
     CRASH_AFTER = "crash after"
+
+
+@dataclass(frozen=True)
+class Tear:
+    """At an APDU the card's power goes in place of its n-th write; beyond the last one, it answers."""
+
+    write: int
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class Counter:
     stop_list: frozenset[bytes] = frozenset()
     offers: Offers | None = None
     shop: Shop = field(default_factory=lambda: Shop(SHOP, TERMINAL, POINTS_LEFT, MONEY_LEFT))
-    faults: dict[int, Fault] = field(default_factory=dict)
+    faults: dict[int, Fault | Tear] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -99,12 +108,26 @@ class Counter:
         chip = self.shop.chip if slot is Slot.SHOP else self.customer.chip if self.customer else None
         if chip is None or (slot is Slot.SHOP and not self.shop_powered):
             raise LinkLost("no card")
-        response = chip.process(command) if fault not in (Fault.LOST_BEFORE, Fault.CRASH_BEFORE) else None
+        response = None
+        if isinstance(fault, Tear):
+            response, fault = self._torn(chip, command, fault.write), None
+        elif fault not in (Fault.LOST_BEFORE, Fault.CRASH_BEFORE):
+            response = chip.process(command)
         if fault is not None or response is None:
             self._power_off(slot)
             raise Crash if fault in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER) else LinkLost("on order")
         self.sent.append(Sent(slot, command, response))
         return response
+
+    @staticmethod
+    def _torn(chip: Chip, command: Command, write: int) -> Response | None:
+        chip.memory.cut_after(write)
+        try:
+            return chip.process(command)
+        except PowerCut:
+            return None
+        finally:
+            chip.memory.cut_after(0)
 
     def _power_off(self, slot: Slot) -> None:
         if slot is Slot.SHOP:
@@ -114,7 +137,7 @@ class Counter:
             self.customer.chip.power_off()
             self.customer = None
 
-    def tap(self, customer: Customer, make: Callable[[Till], Dialog[T]], faults: Mapping[int, Fault] | None = None) -> T:
+    def tap(self, customer: Customer, make: Callable[[Till], Dialog[T]], faults: Mapping[int, Fault | Tear] | None = None) -> T:
         """Puts the card on the reader, powers a shop card that has lost its power, and drives a dialog; the card leaves then."""
         if not self.shop_powered:
             self.shop.chip.power_on()

@@ -10,7 +10,7 @@ import pytest
 
 from cardkit import Customer
 from joren.host import CardLost, CardRefused, Dialog, Fate, Granted, HostError, Till, run
-from support import Counter, Crash, Fault, finish, free_of_pin, read_log
+from support import Counter, Crash, Fault, Tear, finish, free_of_pin, read_log
 
 Sale = Callable[[Till], Dialog[Granted]]
 SALES: dict[str, Sale] = {
@@ -47,7 +47,7 @@ def apdus(by_card: bool, name: str) -> int:
     return len(counter.sent)
 
 
-def disturb(counter: Counter, customer: Customer, sale: Sale, number: int, fault: Fault) -> Granted | None:
+def disturb(counter: Counter, customer: Customer, sale: Sale, number: int, fault: Fault | Tear) -> Granted | None:
     """One tap with a fault; None if the fault came to it."""
     try:
         return counter.tap(customer, sale, {number: fault})
@@ -98,6 +98,24 @@ def test_two_faults_in_a_row_anywhere(by_card: bool, name: str) -> None:
             disturb(counter, customer, SALES[name], one, fault)
             granted = disturb(counter, customer, SALES[name], two, second)
             check_end(counter, customer, name, granted or finish(counter, customer, SALES[name]))
+
+
+@MODES
+@KINDS
+def test_the_power_goes_at_every_write(by_card: bool, name: str, record_property: Callable[[str, object], None]) -> None:
+    """REQ-APDU-8, REQ-STL-2: of either card, at every write of every APDU of the sale; the next taps settle it."""
+    tears = 0
+    for number in range(1, apdus(by_card, name) + 1):
+        write, torn = 0, True
+        while torn:
+            write += 1
+            counter, customer = prepared(by_card, name)
+            granted = disturb(counter, customer, SALES[name], number, Tear(write))
+            torn = granted is None
+            tears += torn
+            check_end(counter, customer, name, granted or finish(counter, customer, SALES[name]))
+    record_property(f"tears settled, {name} with {'a shop card' if by_card else 'software keys'}", tears)
+    assert tears >= 4
 
 
 @MODES
