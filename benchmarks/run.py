@@ -8,6 +8,7 @@ which each runs every rival once; the machine's noise only ever adds.
 import cProfile
 import json
 import sys
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pstats import Stats
@@ -29,7 +30,7 @@ from joren.simulator.reader import Reader
 
 __all__ = ["main"]
 
-ROUNDS, PURCHASES, RECORDS = 5, 400, 4_000
+ROUNDS, PURCHASES, RECORDS, CARDS = 5, 400, 4_000, 10_000
 CARD_ID = bytes(range(1, 9))
 LAYERS = ("apdu", "applet", "simulator", "host", "sqlite", "cryptography", "python")
 
@@ -165,6 +166,23 @@ def records() -> list[Figure]:
     return [Figure(name, rate, f"{name}, construct" if f"{name}, construct" in found else None) for name, rate in found.items()]
 
 
+def cards() -> tuple[float, dict[str, float]]:
+    """KB of memory that a personalized card takes among CARDS of them, and how many forks and snapshots of one a second."""
+    product, masters = DEFAULT_PRODUCT, Masters.create()
+    tracemalloc.start()
+    chips = []
+    for number in range(1, CARDS + 1):
+        chip = Chip(number.to_bytes(4))
+        chip.install(CustomerCard, aid(AID_CUSTOMER, product.programme))
+        chip.power_on()
+        run(issue_customer(product, masters, number.to_bytes(8)), {Slot.CUSTOMER: chip.process})
+        chip.power_off()
+        chips.append(chip)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return size / CARDS / 1024, best({"fork": (_repeat(chips[0].fork), RECORDS), "snapshot": (_repeat(chips[0].snapshot), RECORDS)})
+
+
 def _repeat(work: Callable[[], object]) -> Callable[[int], None]:
     def repeated(number: int) -> None:
         for _ in range(number):
@@ -176,10 +194,12 @@ def _repeat(work: Callable[[], object]) -> Callable[[int], None]:
 def main(arguments: list[str]) -> None:
     """Prints tables; with `--json` one object."""
     figures = purchases() + records()
+    card_kb, copies = cards()
+    figures += [Figure(f"{name} of a card", rate) for name, rate in copies.items()]
     shares = {"one-card": layers(two_card=False), "two-card": layers(two_card=True)}
     if "--json" in arguments:
         told = {figure.name: round(figure.per_second, 1) for figure in figures}
-        print(json.dumps({"format": "joren-bench", "version": 1, "per_second": told, "layers": shares}))
+        print(json.dumps({"format": "joren-bench", "version": 1, "per_second": told, "layers": shares, "card_kb": round(card_kb, 2)}))
         return
     rates = {figure.name: figure.per_second for figure in figures}
     table = Table("what", "a second", "times the one it is compared with", box=None)
@@ -188,6 +208,7 @@ def main(arguments: list[str]) -> None:
         table.add_row(figure.name, f"{figure.per_second:,.0f}", ratio)
     console = Console(width=120)
     console.print(table)
+    console.print(f"a personalized card in memory: {card_kb:.1f} KB, of {CARDS:,} at once")
     where = Table("where the time goes", *shares, box=None)
     for layer in LAYERS:
         where.add_row(layer, *(f"{shares[kind][layer]:.0%}" for kind in shares))
