@@ -1,5 +1,7 @@
 """joren: the command line. A thin shell: what commands do is in commands/, and in the library behind them."""
 
+import sys
+from io import TextIOWrapper
 from pathlib import Path
 
 import click
@@ -37,8 +39,11 @@ def main(ctx: click.Context, home: Path, product: Path | None) -> None:
       joren demo
 
     Exit codes: 0 done; 1 a fault of joren; 2 a wrong argument; 3 a card refused; 4 a card broke the protocol; 5 the link to a card was
-    lost, the sale is pending; 6 a file can not be used.
+    lost, the sale may be pending; 6 a file can not be used.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shall not end a sale
     ctx.obj = Workspace(home, product)
 
 

@@ -84,7 +84,10 @@ TEXTS: dict[SW, tuple[str, str]] = {
     SW.NO_PRECISE_DIAGNOSIS: ("the card failed", "a fault of the card's program: report it"),
     SW.BALANCE_TOO_SMALL: ("too few points or too little money", "offer a smaller amount"),
     SW.BALANCE_TOO_LARGE: ("the purse would exceed its limit", "load less"),
-    SW.CEILING_REACHED: ("the shop card may grant no more", "the issuer replaces the shop card by one with a new ceiling"),
+    SW.CEILING_REACHED: (
+        "the shop card may grant no more",
+        "the issuer gives the shop a card with a new ceiling and terminal number",
+    ),
     SW.TIME_JUMP: ("the hour is too far ahead", "set the till's clock"),
     SW.FACTOR_ABOVE_LIMIT: ("campaign factor 0 or above the card's limit", "use a factor within the limit"),
     SW.CATEGORY_UNKNOWN: ("no such category in this programme", "use a category of the programme"),

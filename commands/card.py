@@ -1,6 +1,7 @@
 """joren card: make, look at, save and block customer cards."""
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from secrets import token_bytes
@@ -8,9 +9,10 @@ from secrets import token_bytes
 import click
 
 from joren.apdu import LifeCycle
-from joren.host import HostError, Slot, issue_customer, run, set_customer_status
+from joren.host import CardRefused, HostError, Slot, issue_customer, run, set_customer_status
 from joren.host.kiosk import read_receipts, view_customer
 from joren.host.pin import change_pin, unblock_pin
+from joren.host.selecting import select_customer
 from joren.simulator.image import image_of, load_image, save_image
 
 from .options import card_argument, pin_options, read_pins, time_option
@@ -51,6 +53,7 @@ def new(workspace: Workspace, name: str, card_id: str | None, pin_file: Path | N
         raise HostError(f"card id: 8 bytes in hexadecimal expected, {card_id!r} came") from None
     with workspace.alone():
         path = workspace.new_path(CARDS, name)
+        _check_new(workspace, identity)
         dialog = issue_customer(workspace.product, workspace.masters, identity, pin=pin, puk=puk)
         with workspace.followed(CARDS, workspace.blank(CARDS), path) as reader:
             info = run(dialog, {Slot.CUSTOMER: reader.transmit})
@@ -177,3 +180,12 @@ def status(workspace: Workspace, card: str, state: str) -> None:
         info = run(dialog, {Slot.CUSTOMER: reader.transmit})
     fields = {"name": card, **identity_fields(info)}
     reply("card-status", fields, lambda: click.echo(f"{card}: {fields['state']}"))
+
+
+def _check_new(workspace: Workspace, identity: bytes) -> None:
+    """Raises HostError if a card here has this id already: to the tills they would be one card and its copy."""
+    for name in workspace.names(CARDS):
+        with suppress(CardRefused), workspace.inserted(CARDS, name) as reader:
+            info = run(select_customer(workspace.product.programme), {Slot.CUSTOMER: reader.transmit})
+            if info.card_id == identity:
+                raise HostError(f"card id {identity.hex().upper()}: {name} has it already")

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 
 import click
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from joren.apdu import AID_CUSTOMER, AID_SHOP, Transmit, aid
@@ -128,6 +129,8 @@ def demo(purchases: Path | None, cut: str | None, skip_bad: bool, limit: int | N
     begun = monotonic()
     log = _read(purchases or CDNOW, skip_bad, limit)
     day = _cut(log, cut, CDNOW_CUT if purchases is None else None)
+    if not out.parent.is_dir():
+        raise HostError(f"--out: a folder {out.parent} expected, there is none")
     summary, product = _play(log, day, customer)
     seconds = monotonic() - begun
     source = "CDNOW" if purchases is None else purchases.name
@@ -154,7 +157,7 @@ def _cut(log: Log, text: str | None, default: date | None) -> date:
         day = date.fromisoformat(text) if text else default or first + (last - first) // 2
     except ValueError:
         raise HostError(f"--cut: a day such as {last} expected, {text!r} came") from None
-    if not first <= day <= last:
+    if not first <= day <= last or day == date.max:
         raise HostError(f"--cut: a day from {first} to {last} expected, as the log has it, {day} came")
     return day
 
@@ -165,6 +168,7 @@ def _play(log: Log, day: date, watched: str | None) -> tuple[Summary, Product]:
     names = sorted({row.card for row in log.rows})
     customers = {name: Customer(name, street.counter_of(number)) for number, name in enumerate(names)}
     cut = datetime.combine(day + timedelta(days=1), datetime.min.time())
+    _check_span(log, product)
     before = [row for row in log.rows if row.time < cut]
     after = log.rows[len(before) :]
     play = Play(product, street, customers, _watched(log, watched))
@@ -180,6 +184,15 @@ def _play(log: Log, day: date, watched: str | None) -> tuple[Summary, Product]:
         for customer in progress.track(list(play.used()), description="cards read at the end"):
             play.read_at_end(customer, product.hour_of(log.rows[-1].time))
     return summarize(play, street.counters, masters, len(log.bad)), product
+
+
+def _check_span(log: Log, product: Product) -> None:
+    """Raises HostError naming the first line after the last hour that a card can count."""
+    for row in log.rows:
+        try:
+            product.hour_of(row.time)
+        except HostError as error:
+            raise HostError(f"line {row.line_no}, {error}; play a shorter log") from error
 
 
 def _progress() -> Progress:
@@ -210,7 +223,7 @@ def _watched(log: Log, wanted: str | None) -> str:
 def _show(summary: Summary, product: Product, source: str, day: date, out: Path, seconds: float) -> None:
     screen = console()
     screen.print(
-        f"{source}: {summary.purchases:,} purchases of {summary.cards:,} cards, {summary.cards_one_card:,} one-card and "
+        f"{escape(source)}: {summary.purchases:,} purchases of {summary.cards:,} cards, {summary.cards_one_card:,} one-card and "
         f"{summary.cards_two_card:,} two-card, in {seconds:.0f} s"
     )
     if summary.lines_skipped:
@@ -237,4 +250,4 @@ def _show(summary: Summary, product: Product, source: str, day: date, out: Path,
         f"Receipts verified with the issuer's key: {summary.receipts_verified:,} of {summary.purchases:,}; with any one bit flipped: "
         f"{'refused' if summary.flipped_bit_refused else '[red]ACCEPTED[/]'}"
     )
-    screen.print(f"The page with pictures: {out}")
+    screen.print(f"The page with pictures: {escape(str(out))}")

@@ -12,6 +12,7 @@ from typing import IO, Any, TypeVar
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError
 from joren.host.replay.log import BadLog
@@ -21,6 +22,8 @@ from joren.simulator.trace import BadTrace
 __all__ = ["Commands", "Failure", "bar", "console", "json_option", "reply", "table", "wants_json"]
 
 VERSION = 1
+WIDE = 1_000
+PIPE_CLOSED = 141
 META = "joren.json"
 EXIT_CODES: dict[type[Exception], int] = {
     HostError: 2,
@@ -65,7 +68,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise
+            sys.stderr.close()  # whoever read has gone; nobody is left to be told
+            raise SystemExit(PIPE_CLOSED) from None
         except tuple(EXIT_CODES) as error:
             code = next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
             raise Failure(error, code, wants_json(ctx)) from error
@@ -95,13 +99,14 @@ def reply(name: str, fields: Mapping[str, Any], show: Callable[[], None]) -> Non
 
 
 def _json(name: str, fields: Mapping[str, Any]) -> str:
-    return json.dumps({"format": f"joren-{name}", "version": VERSION, **fields}, ensure_ascii=False)
+    plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()
+    return json.dumps({"format": f"joren-{name}", "version": VERSION, **fields}, ensure_ascii=plain)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where tables and progress are drawn. Not on a terminal: plain text of 120 columns."""
+    """Where tables and progress are drawn. Not on a terminal: plain text, as wide as it comes."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else 120, highlight=False)
+    return Console(stderr=stderr, width=None if stream is not None and stream.isatty() else WIDE, highlight=False)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> Table:
@@ -110,7 +115,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: frozense
     for column in columns:
         drawn.add_column(column, justify="right" if column in right else "left", no_wrap=True)
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(Text, row))
     return drawn
 
 

@@ -1,9 +1,12 @@
 """joren shop: make, look at and block shop cards."""
 
+from contextlib import suppress
+
 import click
 
-from joren.host import HostError, Slot, issue_shop, run, set_shop_status
-from joren.host.kiosk import select_shop, view_shop
+from joren.host import CardRefused, HostError, Slot, issue_shop, run, set_shop_status
+from joren.host.kiosk import view_shop
+from joren.host.selecting import select_shop
 
 from .card import STATES
 from .options import shop_argument
@@ -91,7 +94,7 @@ def _identities(workspace: Workspace) -> set[tuple[int, int]]:
     """Shop and terminal of every shop card here."""
     found = set()
     for name in workspace.names(SHOPS):
-        with workspace.inserted(SHOPS, name) as reader:
+        with suppress(CardRefused), workspace.inserted(SHOPS, name) as reader:  # another programme's card refuses its SELECT
             info = run(select_shop(workspace.product.programme), {Slot.SHOP: reader.transmit})
-        found.add((info.shop, info.terminal))
+            found.add((info.shop, info.terminal))
     return found

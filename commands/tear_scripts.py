@@ -25,8 +25,8 @@ from joren.host import (
     wire,
 )
 from joren.host.dialog import ask
-from joren.host.kiosk import select_customer, select_shop
 from joren.host.pin import change_pin, unblock_pin
+from joren.host.selecting import select_customer, select_shop
 from joren.simulator.chip import Chip
 from joren.simulator.reader import When
 from joren.simulator.tear import Script

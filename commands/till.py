@@ -5,20 +5,35 @@ so a sale that was lost is settled at the next tap, by any of these commands. `-
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from joren.apdu import Transmit
 from joren.apdu.explain import decoded
-from joren.host import Dialog, Granted, HostError, Journal, KeyHolder, Settled, ShopCardHolder, Slot, SoftwareKeys, Till, run
-from joren.host.kiosk import select_shop
+from joren.host import (
+    CardFault,
+    CardLost,
+    Dialog,
+    Granted,
+    HostError,
+    Journal,
+    JournalError,
+    KeyHolder,
+    Settled,
+    ShopCardHolder,
+    Slot,
+    SoftwareKeys,
+    Till,
+    run,
+)
+from joren.host.selecting import select_customer, select_shop
 from joren.simulator.reader import Loss, Losses, Reader, When
 from joren.simulator.trace import TraceWriter
 
@@ -47,6 +62,29 @@ class Counter:
     reference: str | None = None
     time: datetime | None = None
     language: str = "en"
+
+
+class BestEffort:
+    """A trace file whose disk may fill up: the sale goes on, and one word says that the trace does not."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("w", encoding="utf-8")
+        self.failed = False
+
+    def close(self) -> None:
+        """Ends the file, whatever becomes of what is left to write."""
+        with suppress(OSError):
+            self.file.close()
+
+    def write(self, text: str) -> None:
+        """Text to the file, as long as that goes."""
+        try:
+            if not self.failed:
+                self.file.write(text)
+                self.file.flush()
+        except OSError as error:
+            self.failed = True
+            click.echo(f"joren: the trace ends here: {error.strerror}", err=True)
 
 
 def counter_options(function: F) -> F:
@@ -189,10 +227,15 @@ def settle(workspace: Workspace, /, **counter: Any) -> None:
 
 
 def _sell(workspace: Workspace, counter: Counter, make: Callable[[Till, str, int], Dialog[Granted]]) -> None:
-    name = counter.reference or f"S-{token_hex(4)}"
+    name = f"S-{token_hex(4)}" if counter.reference is None else counter.reference
     product, language = workspace.product, counter.language
     hour = product.hour_of(counter.time or datetime.now())
-    granted = _drive(workspace, counter, lambda till: make(till, name, hour))
+    try:
+        granted = _drive(workspace, counter, lambda till: make(till, name, hour))
+    except (CardFault, CardLost, JournalError, OSError):
+        if counter.reference is None:
+            click.echo(f"joren: the sale's reference is {name}; ask for it again with --reference {name}", err=True)
+        raise
     reply("sale", granted_fields(granted, language), lambda: console().print(granted_picture(granted, product, language)))
 
 
@@ -200,17 +243,30 @@ def _drive(workspace: Workspace, counter: Counter, make: Callable[[Till], Dialog
     """Both readers with their cards, the till with its journal, and the dialog to its end."""
     with ExitStack() as stack:
         stack.enter_context(workspace.alone())
-        trace = None if counter.trace is None else stack.enter_context(counter.trace.open("w", encoding="utf-8"))
+        trace = None if counter.trace is None else stack.enter_context(closing(BestEffort(counter.trace)))
         readers = {Slot.CUSTOMER: stack.enter_context(workspace.inserted(CARDS, counter.card))}
         if counter.shop_card is not None:
             readers[Slot.SHOP] = stack.enter_context(workspace.inserted(SHOPS, counter.shop_card))
         holder, shop, terminal = _holder(workspace, readers)
-        journal = stack.enter_context(Journal(workspace.home / "tills" / f"{shop}-{terminal}.sqlite"))
+        journal = stack.enter_context(Journal(workspace.home / "tills" / f"{workspace.product.programme}-{shop}-{terminal}.sqlite"))
         _watch(counter, readers, trace)
         stop_list = frozenset(map(_card_id, counter.stop))
         till = Till(holder, journal, stop_list=stop_list, offers=workspace.offers)
         links: dict[Slot, Transmit] = {slot: reader.transmit for slot, reader in readers.items()}
-        return run(make(till), links)
+        result = run(make(till), links)
+        if isinstance(result, Granted) and result.recovered:
+            _check_card(workspace, readers[Slot.CUSTOMER], result)
+        return result
+
+
+def _check_card(workspace: Workspace, reader: Reader, granted: Granted) -> None:
+    """Raises HostError where the result that was found again is that of another card than the one in the reader."""
+    reader.losses = None
+    reader.reset()
+    info = run(select_customer(workspace.product.programme), {Slot.CUSTOMER: reader.transmit})
+    if info.card_id != granted.card_id:
+        cards = f"card {granted.card_id.hex().upper()}, card {info.card_id.hex().upper()} came"
+        raise HostError(f"sale {granted.reference} was made with {cards}: give each sale a reference of its own")
 
 
 def _holder(workspace: Workspace, readers: dict[Slot, Reader]) -> tuple[KeyHolder, int, int]:
@@ -222,7 +278,7 @@ def _holder(workspace: Workspace, readers: dict[Slot, Reader]) -> tuple[KeyHolde
     return keys, SOFTWARE_SHOP, SOFTWARE_TERMINAL
 
 
-def _watch(counter: Counter, readers: dict[Slot, Reader], trace: TextIO | None) -> None:
+def _watch(counter: Counter, readers: dict[Slot, Reader], trace: BestEffort | None) -> None:
     """From here on APDUs are counted, lost on order, and written to the trace."""
     losses = Losses(map(_loss, counter.lose))
     writer = TraceWriter(trace, monotonic, decoded) if trace else None
@@ -234,20 +290,23 @@ def _watch(counter: Counter, readers: dict[Slot, Reader], trace: TextIO | None) 
 
 def _loss(text: str) -> Loss:
     number, _, when = text.partition(":")
-    if not number.isdigit() or number == "0" or when not in ("before", "after"):
+    if not (number.isascii() and number.isdigit() and 0 < len(number) < 6) or int(number) == 0 or when not in ("before", "after"):
         raise HostError(f"--lose: the number of an APDU and when, as 2:after, expected, {text!r} came")
     return Loss(int(number), When(when))
 
 
 def _card_id(text: str) -> bytes:
     try:
-        return bytes.fromhex(text)
+        card_id = bytes.fromhex(text)
     except ValueError:
-        raise HostError(f"--stop: a card id in hexadecimal expected, {text!r} came") from None
+        card_id = b""
+    if len(card_id) != 8:
+        raise HostError(f"--stop: a card id, 8 bytes in hexadecimal, expected, {text!r} came")
+    return card_id
 
 
 def _tenths(factor: str) -> int:
     whole, _, tenth = factor.partition(".")
-    if not whole.isdigit() or len(tenth) > 1 or not (tenth or "0").isdigit() or int(whole) > 25:
+    if not (factor.isascii() and whole.isdigit() and len(whole) <= 2 and len(tenth) <= 1 and (tenth or "0").isdigit()) or int(whole) > 25:
         raise HostError(f"--factor: 0.1 to 25.5 with at most one decimal expected, {factor!r} came")
     return int(whole) * 10 + int(tenth or 0)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
@@ -79,14 +80,16 @@ def customer_picture(name: str, view: CustomerView, product: Product) -> Rendera
     """A customer card for a terminal."""
     info = view.info
     modes = " and ".join(name for name, on in (("one-card", info.one_card), ("two-card", info.two_card)) if on) or "none"
-    lines = [f"[bold]{name}[/]  card {_hex(info.card_id)}, {LifeCycle(info.life_cycle).name}, {info.counter} transactions, modes {modes}"]
+    lines = [
+        f"[bold]{escape(name)}[/]  card {_hex(info.card_id)}, {LifeCycle(info.life_cycle).name}, {info.counter} transactions, modes {modes}"
+    ]
     if view.rank is not None and view.score is not None and view.rules is not None:
         lines += [_ladder(view.rank, view.score, view.rules)]
     detail = view.detail
     if detail is not None:
         points = detail.points_before + detail.points_now
         lines.append(f"  points {points:>8,}   of them {detail.points_before:,} from the last period, which go first")
-        lines += [f"  purse  {product.money(detail.purse_minor):>8}"] * info.has_purse
+        lines += [f"  purse  {escape(product.money(detail.purse_minor)):>8}"] * info.has_purse
     elif view.rank is not None:
         lines.append("  points and purse: with the PIN (--ask-pin, --pin-file)")
     if view.pin_tries is not None:
@@ -140,7 +143,7 @@ def log_picture(receipts: list[Receipt], product: Product, masters: Masters) -> 
         told = [str(fields["counter"]), str(fields["time"])[:16].replace("T", " "), str(fields["kind"])]
         told += [_amount(kind, receipt_amount(receipt), product), str(fields["category"]), str(fields["shop"]), f"{fields['points']:,}"]
         told += [f"{fields['points_balance']:,}", product.money(fields["purse_minor"]), str(fields["rank"]), str(fields["score"])]
-        rows.append([*told, "verified" if fields["verified"] else "[red]FORGED[/]"])
+        rows.append([*told, "verified" if fields["verified"] else "FORGED"])
     return table(LOG_COLUMNS, rows, frozenset(LOG_COLUMNS) - TEXT_COLUMNS)
 
 
@@ -184,12 +187,12 @@ def granted_fields(granted: Granted, language: str) -> dict[str, Any]:
 
 def granted_picture(granted: Granted, product: Product, language: str) -> RenderableType:
     """What a sale gave, for a terminal."""
-    lines = [f"settled first: {row.reference or 'a sale without a reference'} is {row.fate.value}" for row in granted.settled]
+    lines = [f"settled first: {escape(row.reference or 'a sale without a reference')} is {row.fate.value}" for row in granted.settled]
     again = " (its result, found again)" if granted.recovered else ""
-    lines.append(f"[bold]{kind_name(granted.kind)}[/] {granted.reference} on card {_hex(granted.card_id)}{again}")
+    lines.append(f"[bold]{kind_name(granted.kind)}[/] {escape(granted.reference)} on card {_hex(granted.card_id)}{again}")
     lines.append(f"  rank   {granted.rank} of {RANK_MAX}   score {granted.score:,}")
-    lines.append(f"  points {granted.points:,}; balance {granted.points_balance:,}; purse {product.money(granted.purse_minor)}")
-    lines += [f"  offer  {offer.text.get(language, next(iter(offer.text.values())))}" for offer in granted.offers]
+    lines.append(f"  points {granted.points:,}; balance {granted.points_balance:,}; purse {escape(product.money(granted.purse_minor))}")
+    lines += [f"  offer  {escape(offer.text.get(language, next(iter(offer.text.values()))))}" for offer in granted.offers]
     lines += ["  this sale was voided since"] * granted.voided
     return Group(*(Text.from_markup(line) for line in lines))
 
@@ -237,9 +240,10 @@ def _indented(columns: Sequence[str], rows: Sequence[Sequence[str]], right: froz
 def shop_picture(name: str, view: ShopView, product: Product) -> RenderableType:
     """A shop card for a terminal."""
     info = view.info
-    head = f"[bold]{name}[/]  shop {info.shop}, terminal {info.terminal}, {LifeCycle(info.life_cycle).name}; {info.pending} entries pending"
+    state = LifeCycle(info.life_cycle).name
+    head = f"[bold]{escape(name)}[/]  shop {info.shop}, terminal {info.terminal}, {state}; {info.pending} entries pending"
     lines: list[RenderableType] = [Text.from_markup(head)]
-    lines.append(f"  may still grant {info.points_left:,} points and load {product.money(info.money_left_minor)}")
+    lines.append(f"  may still grant {info.points_left:,} points and load {escape(product.money(info.money_left_minor))}")
     if view.totals is not None and view.totals.transactions:
         rows = []
         for total in view.totals.__slots__:

@@ -62,6 +62,8 @@ class Workspace:
         if self._masters is None:
             path = self.home / "keys.json"
             if not path.exists():
+                if self.names(CARDS) or self.names(SHOPS):
+                    raise HostError(f"keys {path}: gone, and there are cards made with them; take a copy of it from before")
                 Masters.create().save_file(path)
                 click.echo(f"made development keys in {path}; never use them for real cards", err=True)
             self._masters = Masters.load_file(path)

@@ -1,4 +1,6 @@
-"""What the counter and the issuer do: dialogs, keys, readers, batches."""
+"""What the counter and the issuer do: dialogs, keys, journal, settlement. A link raises LinkLost when the card or the reader went away."""
+
+from joren.apdu import LinkLost, MacMismatch
 
 from .dialog import Ask, Dialog, Done, Slot, feed, resume, run, run_async, start
 from .errors import CardFault, CardLost, CardRefused, DialogError, HostError, JournalError
@@ -31,6 +33,8 @@ __all__ = [
     "Journal",
     "JournalError",
     "KeyHolder",
+    "LinkLost",
+    "MacMismatch",
     "Masters",
     "Offer",
     "Offers",

@@ -15,7 +15,22 @@ from joren.apdu import Command, Ins, LinkLost, Response, Transmit
 
 from .errors import CardFault, CardRefused, HostError
 
-__all__ = ["Ask", "AsyncTransmit", "Dialog", "Done", "Slot", "answered", "ask", "data_of", "feed", "resume", "run", "run_async", "start"]
+__all__ = [
+    "Ask",
+    "AsyncTransmit",
+    "Dialog",
+    "Done",
+    "Slot",
+    "answered",
+    "ask",
+    "data_of",
+    "feed",
+    "resume",
+    "run",
+    "run_async",
+    "start",
+    "understood",
+]
 
 T = TypeVar("T")
 AsyncTransmit = Callable[[Command], Awaitable[Response]]
@@ -124,6 +139,14 @@ def data_of(slot: Slot, command: Command, response: Response, lengths: Collectio
         expected = " or ".join(str(length) for length in lengths)
         raise CardFault(slot.value, Ins(command.ins).name, f"{expected} bytes", str(len(response.data)))
     return response.data
+
+
+def understood(slot: Slot, command: str, decode: Callable[[bytes], T], data: bytes) -> T:
+    """What `decode` makes of a card's data. Raises CardFault where it raises ValueError: the card told what can not be."""
+    try:
+        return decode(data)
+    except ValueError as error:
+        raise CardFault(slot.value, command, "values the specification has", str(error)) from error
 
 
 def ask(slot: Slot, command: Command, *lengths: int) -> Dialog[bytes]:

@@ -12,7 +12,7 @@ class DialogError(Exception):
 
 
 class HostError(DialogError):
-    """The caller asked for what can not be; no card was changed by it."""
+    """The caller asked for what can not be; the sale did not happen. What was pending on the card may have been settled before."""
 
 
 class CardRefused(DialogError):

@@ -13,10 +13,10 @@ from . import wire
 from .dialog import Dialog, Slot, ask
 from .errors import CardFault, HostError
 from .holder import shop_card_id
-from .kiosk import select_customer, select_shop
 from .masters import Masters
 from .product import Product
 from .sale import pin_block
+from .selecting import select_customer, select_shop
 
 __all__ = ["issue_customer", "issue_shop", "set_customer_status", "set_shop_status"]
 

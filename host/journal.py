@@ -109,7 +109,7 @@ def _row(columns: tuple[Any, ...]) -> Row:
 
 
 class Journal:
-    """The rows of one acceptor, in a file, or in memory for ":memory:"."""
+    """The rows of one acceptor, in a file, or in memory for ":memory:". `last` is the highest sequence in it, None of an empty one."""
 
     def __init__(self, path: str | PathLike[str]) -> None:
         """Opens a journal, or makes it. Raises JournalError for a file that is damaged, newer, in use, or no journal."""
@@ -132,21 +132,22 @@ class Journal:
 
     def _open(self) -> None:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
         (application,), (version,) = (self._db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if not (application or version or tables):
-            self._db.executescript(SCHEMA)
-        elif application != APPLICATION_ID:
+        new = not (application or version or tables)
+        if not new and application != APPLICATION_ID:
             raise self._fault("another program's file")
-        elif version != SCHEMA_VERSION:
+        if not new and version != SCHEMA_VERSION:
             raise self._fault(f"schema version {SCHEMA_VERSION} expected, {version} came: a newer joren wrote it")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        if new:
+            self._db.executescript(SCHEMA)
         (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise self._fault(f"damaged ({verdict})")
         self._owner: str | None = next((name for (name,) in self._db.execute("SELECT name FROM owner")), None)
-        self._last: int | None = self._db.execute("SELECT max(sequence) FROM sale").fetchone()[0]
+        self.last: int | None = self._db.execute("SELECT max(sequence) FROM sale").fetchone()[0]
         self._pending: dict[int, bytes] = dict(self._db.execute("SELECT sequence, card_id FROM sale WHERE fate = 'pending'"))
 
     def close(self) -> None:
@@ -169,7 +170,7 @@ class Journal:
 
     def next_sequence(self, terminal: int) -> int:
         """The sequence number after the last one: terminal u8, count from 0. Raises HostError when the count is at its end (FFFFFF)."""
-        sequence = terminal << 24 if self._last is None else self._last + 1
+        sequence = terminal << 24 if self.last is None else self.last + 1
         if sequence & COUNT_MAX == COUNT_MAX:
             raise HostError(f"terminal {terminal}: all sequence numbers are used; give the till a new terminal number and a new journal")
         return sequence
@@ -180,7 +181,7 @@ class Journal:
         head = (row.reference, row.fate.value, row.kind, row.key_ref, row.card_id, row.counter)
         asked = (order.hour, order.amount, order.category, order.factor_tenths, order.shop, order.sequence)
         self._execute(INSERT, (*head, *asked, row.slot, row.voids, *_answer(row)))
-        self._last = order.sequence if self._last is None else max(self._last, order.sequence)
+        self.last = order.sequence if self.last is None else max(self.last, order.sequence)
         self._note(row)
 
     def save(self, row: Row) -> None:

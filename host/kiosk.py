@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass, replace
 
-from joren.apdu import CLA_ISO, LOG_SIZE, PENDING_SIZE, SHOP_LOG_SIZE, SW, Command, Ending, Ins, LifeCycle, Response
+from joren.apdu import CLA_ISO, LOG_SIZE, PENDING_SIZE, SHOP_LOG_SIZE, SW, Command, Ending, Ins, LifeCycle
 from joren.apdu.cards import CustomerInfo, Limits, PendingEntry, ShopInfo, Totals
 from joren.apdu.state import RankRules
 
 from . import wire
-from .dialog import Ask, Dialog, Slot, ask, data_of
+from .dialog import Dialog, Slot, ask, understood
 from .errors import CardRefused
-from .results import Detail, Receipt, detail_of
+from .results import Detail, Receipt, detail_of, public_of
 from .sale import check_hour, pin_block
+from .selecting import select_customer, select_shop
 
-__all__ = ["CustomerView", "ShopView", "read_receipts", "select_customer", "select_shop", "view_customer", "view_shop"]
+__all__ = ["CustomerView", "ShopView", "read_receipts", "view_customer", "view_shop"]
 
-SELECTED = (SW.OK, SW.FILE_DEACTIVATED, SW.FILE_TERMINATED)
 RULES_AND_LIMITS = RankRules.SIZE + Limits.FORMAT.size
 LOG_RECORD_SIZE = 44
 NO_PIN = 0xFF
@@ -43,18 +43,6 @@ class ShopView:
     closed: tuple[tuple[PendingEntry, Ending], ...] = ()
 
 
-def select_customer(programme: int) -> Dialog[CustomerInfo]:
-    """What a customer card says of itself, in any life cycle state. Raises CardRefused, CardFault."""
-    data = yield from _select(Slot.CUSTOMER, wire.select_customer(programme), CustomerInfo.FORMAT.size)
-    return CustomerInfo.decode(data)
-
-
-def select_shop(programme: int) -> Dialog[ShopInfo]:
-    """What a shop card says of itself, in any life cycle state. Raises CardRefused, CardFault."""
-    data = yield from _select(Slot.SHOP, wire.select_shop(programme), ShopInfo.FORMAT.size)
-    return ShopInfo.decode(data)
-
-
 def view_customer(programme: int, hour: int, *, pin: str | bytes | None = None) -> Dialog[CustomerView]:
     """All that a customer card shows at an hour; the detail with the PIN, or if it has none. Raises HostError, CardRefused, CardFault."""
     check_hour(hour)
@@ -68,7 +56,8 @@ def _view_customer(programme: int, hour: int, pin: bytes | None) -> Dialog[Custo
         return view
     told = yield from _get_data(Slot.CUSTOMER, 0x01, RULES_AND_LIMITS)
     (tries, _puk_tries) = yield from _get_data(Slot.CUSTOMER, 0x03, 2)
-    rules, limits = RankRules.decode(told[: RankRules.SIZE]), Limits.decode(told[RankRules.SIZE :])
+    rules = understood(Slot.CUSTOMER, "GET DATA", RankRules.decode, told[: RankRules.SIZE])
+    limits = Limits.decode(told[RankRules.SIZE :])
     view = replace(view, rules=rules, limits=limits, pin_tries=None if tries == NO_PIN else tries)
     if info.life_cycle == LifeCycle.BLOCKED:
         return view
@@ -76,7 +65,8 @@ def _view_customer(programme: int, hour: int, pin: bytes | None) -> Dialog[Custo
         yield from ask(Slot.CUSTOMER, wire.verify(pin), 0)
     detailed = pin is not None or not info.has_pin
     data = yield from ask(Slot.CUSTOMER, wire.get_result(hour, detailed=detailed), wire.DETAIL_SIZE if detailed else wire.RANK_SIZE)
-    return replace(view, rank=data[0], score=int.from_bytes(data[1:3]), detail=detail_of(data) if detailed else None)
+    rank, score = public_of(data)
+    return replace(view, rank=rank, score=score, detail=detail_of(data) if detailed else None)
 
 
 def read_receipts(programme: int, *, pin: str | bytes | None = None) -> Dialog[list[Receipt]]:
@@ -111,15 +101,8 @@ def view_shop(programme: int) -> Dialog[ShopView]:
         raw = yield from _record(wire.read_log(number), wire.SHOP_LOG_RECORD_SIZE)
         if raw is None:
             break
-        closed.append((PendingEntry.decode(raw[:-1]), Ending(raw[-1])))
+        closed.append((PendingEntry.decode(raw[:-1]), understood(Slot.SHOP, "READ RECORD", lambda byte: Ending(byte[0]), raw[-1:])))
     return ShopView(info, totals, tuple(pending), tuple(closed))
-
-
-def _select(slot: Slot, command: Command, size: int) -> Dialog[bytes]:
-    response = yield Ask(slot, command)
-    if response.sw in SELECTED:
-        response = Response(response.data, SW.OK)
-    return data_of(slot, command, response, (size,))
 
 
 def _get_data(slot: Slot, tag: int, size: int) -> Dialog[bytes]:

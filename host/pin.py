@@ -4,8 +4,8 @@ from joren.apdu import CLA_ISO, Command, Ins
 
 from .dialog import Dialog, Slot, ask
 from .errors import HostError
-from .kiosk import select_customer
 from .sale import pin_block
+from .selecting import select_customer
 
 __all__ = ["change_pin", "unblock_pin"]
 
@@ -27,7 +27,8 @@ def unblock_pin(programme: int, puk: Pin, new: Pin) -> Dialog[None]:
 
 def _block(pin: Pin) -> bytes:
     block = pin_block(pin)
-    assert block is not None
+    if block is None:
+        raise HostError("PIN: 4 to 8 digits expected, none came")
     return block
 
 

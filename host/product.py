@@ -71,7 +71,7 @@ class Product:
         head = check_table("file", parse_toml(text), HEAD_KEYS)
         expect(type(head["version"]) is int and head["version"] == VERSION, "version", str(VERSION), head["version"])
         epoch = head["epoch"]
-        expect(type(epoch) is date, "epoch", "a day such as 2025-01-01", epoch)
+        expect(type(epoch) is date and epoch.year < date.max.year - 8, "epoch", "a day such as 2025-01-01", epoch)
         try:
             rules, limits = _rules(head["rules"]), _limits(head["limits"])
             rules.check()

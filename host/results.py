@@ -6,12 +6,15 @@ from typing import ClassVar
 
 from joren.apdu import Kind
 from joren.apdu.record import Record
+from joren.apdu.state import RANK_MAX
 
 from . import wire
+from .dialog import Slot
+from .errors import CardFault
 from .journal import Row
 from .offers import Offer
 
-__all__ = ["Detail", "Granted", "Receipt", "Settled", "Standing", "detail_of"]
+__all__ = ["Detail", "Granted", "Receipt", "Settled", "Standing", "detail_of", "public_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,13 @@ def detail_of(data: bytes) -> Detail:
     detail = wire.Detail.decode(data)
     first, second, third, fourth = (int.from_bytes(detail.values[at : at + 4]) for at in range(0, 16, 4))
     return Detail((first, second, third, fourth), detail.points_before, detail.points_now, detail.purse_minor)
+
+
+def public_of(data: bytes) -> tuple[int, int]:
+    """Rank and score in what GET RESULT answers. Raises CardFault for a rank there is not."""
+    if data[0] > RANK_MAX:
+        raise CardFault(Slot.CUSTOMER.value, "GET RESULT", f"a rank up to {RANK_MAX}", str(data[0]))
+    return data[0], int.from_bytes(data[1:3])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from joren.apdu import Kind, is_void
 
 from .errors import HostError
 
-__all__ = ["REFERENCE_MAX", "Sale", "check_hour", "pin_block"]
+__all__ = ["REFERENCE_MAX", "Sale", "check_hour", "check_reference", "pin_block"]
 
 U16_MAX, U32_MAX = 0xFFFF, 0xFFFFFFFF
 CATEGORY_MAX = 15
@@ -29,7 +29,7 @@ class Sale:
 
     def check(self) -> None:
         """Raises HostError naming the field that can not be."""
-        _check_reference(self.reference)
+        check_reference(self.reference)
         check_hour(self.hour)
         if is_void(self.kind):
             return
@@ -58,11 +58,7 @@ def _check_number(name: str, value: int, least: int, most: int) -> None:
         raise HostError(f"{name}: a whole number in {least}..{most} expected, {value!r} came")
 
 
-def _is_text(words: str) -> bool:
-    """Whether it has no lone surrogate, which no file can hold."""
-    return words.encode("utf-8", "replace").decode() == words
-
-
-def _check_reference(reference: str) -> None:
-    if not (isinstance(reference, str) and 0 < len(reference) <= REFERENCE_MAX and _is_text(reference)):
-        raise HostError(f"reference: 1 to {REFERENCE_MAX} characters expected, {reference!r:.80} came")
+def check_reference(reference: str) -> None:
+    """Raises HostError unless it is a text of 1 to 64 printable characters."""
+    if not (isinstance(reference, str) and 0 < len(reference) <= REFERENCE_MAX and reference.isprintable()):
+        raise HostError(f"reference: 1 to {REFERENCE_MAX} printable characters expected, {reference!r:.80} came")

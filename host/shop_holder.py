@@ -15,12 +15,13 @@ from joren.apdu.cards import CustomerInfo, PendingEntry, ShopInfo
 from joren.apdu.transaction import Order
 
 from . import wire
-from .dialog import Ask, Dialog, Slot, data_of
+from .dialog import Ask, Dialog, Slot, data_of, understood
 from .errors import CardFault, CardRefused, HostError
 from .fate import Fate
 from .holder import Acceptor, Authorization
 from .journal import Journal, Row
 from .sale import EARNING, Sale
+from .selecting import select_shop
 
 __all__ = ["ShopCardHolder"]
 
@@ -50,9 +51,16 @@ class ShopCardHolder:
     def open(self, journal: Journal) -> Dialog[Acceptor]:
         """SELECT, then the journal and the pending entries are brought into step. A blocked shop card opens: it can still ratify."""
         self.close()
-        info = yield from self._select()
+        info = yield from select_shop(self.programme)
+        if info.life_cycle == LifeCycle.TERMINATED:
+            raise CardRefused(Slot.SHOP.value, "SELECT", SW.FILE_TERMINATED)
+        if info.life_cycle == LifeCycle.SELECTABLE:
+            raise HostError("shop card: not personalized; give the till an issued one")
         acceptor = Acceptor(info.programme, info.shop, info.terminal, by_card=True)
         journal.bind(str(acceptor))
+        if journal.last is not None and info.sequence <= journal.last:
+            came = f"{info.sequence:08X}: a copy of the card, one that was set back, or another of its number"
+            raise CardFault(Slot.SHOP.value, "SELECT", f"a sequence above {journal.last:08X}", came)
         self.info = info
         try:
             yield from self._reconcile(journal, info)
@@ -123,19 +131,6 @@ class ShopCardHolder:
         except BaseException:
             self.close()
             raise
-
-    def _select(self) -> Dialog[ShopInfo]:
-        command = wire.select_shop(self.programme)
-        response = yield Ask(Slot.SHOP, command)
-        if response.sw == SW.FILE_DEACTIVATED:
-            response = replace(response, sw=SW.OK)
-        info = ShopInfo.decode(data_of(Slot.SHOP, command, response, (ShopInfo.FORMAT.size,)))
-        if (info.version, info.programme) != (1, self.programme):
-            came = f"version {info.version}, programme {info.programme}"
-            raise CardFault(Slot.SHOP.value, "SELECT", f"version 1, programme {self.programme}", came)
-        if info.life_cycle == LifeCycle.SELECTABLE:
-            raise HostError("shop card: not personalized; give the till an issued one")
-        return info
 
     def _authorize(self, sale: Sale, info: CustomerInfo) -> Dialog[Authorization]:
         shop = self.info
@@ -251,4 +246,5 @@ class ShopCardHolder:
 
 def _adopted(slot: int, entry: PendingEntry, shop: int) -> Row:
     order = Order(entry.hour, entry.amount, entry.category, entry.factor_tenths, shop, entry.sequence)
-    return Row(None, Fate.PENDING, Kind(entry.kind), entry.key_ref, entry.card_id, entry.counter, order, slot)
+    kind = understood(Slot.SHOP, "READ RECORD", lambda byte: Kind(byte[0]), bytes((entry.kind,)))
+    return Row(None, Fate.PENDING, kind, entry.key_ref, entry.card_id, entry.counter, order, slot)

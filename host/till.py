@@ -8,28 +8,27 @@ anything new is authorized (settle.py). One reference is transacted at most once
 """
 
 from collections.abc import Container
-from dataclasses import replace
 from typing import TypeVar
 
 from joren.apdu import SW, VOID, Kind, LifeCycle, LinkLost, is_void
 from joren.apdu.cards import CustomerInfo
 
 from . import wire
-from .dialog import Ask, Dialog, Slot, ask, data_of
+from .dialog import Dialog, Slot, ask
 from .errors import CardFault, CardLost, CardRefused, HostError
 from .fate import Fate
 from .holder import Acceptor, Authorization, KeyHolder, shop_card_id
 from .journal import Journal, Row
 from .offers import Offers
-from .results import Granted, Receipt, Settled, Standing, detail_of
-from .sale import EARNING, Sale, check_hour, pin_block
+from .results import Granted, Receipt, Settled, Standing, detail_of, public_of
+from .sale import EARNING, Sale, check_hour, check_reference, pin_block
+from .selecting import select_customer
 from .settle import settle, take
 
 __all__ = ["Till"]
 
 T = TypeVar("T")
 NEEDS_PURSE = (Kind.PAY_AND_EARN, Kind.LOAD, Kind.PAY)
-SELECTED = (SW.OK, SW.FILE_DEACTIVATED)
 
 
 class Till:
@@ -90,6 +89,7 @@ class Till:
 
     def void(self, reference: str, hour: int, sale: str) -> Dialog[Granted]:
         """Takes a sale back, by its reference: the last transaction of its card, made by this till."""
+        check_reference(sale)
         sold = self.journal.find(sale)
         if sold is None:
             raise HostError(f"sale {sale}: this till's journal has no such sale that happened; void it where it was made")
@@ -187,14 +187,9 @@ class Till:
         return info, tuple(settled)
 
     def _select(self) -> Dialog[CustomerInfo]:
-        command = wire.select_customer(self.holder.programme)
-        response = yield Ask(Slot.CUSTOMER, command)
-        if response.sw == SW.FILE_DEACTIVATED:
-            response = replace(response, sw=SW.OK)
-        info = CustomerInfo.decode(data_of(Slot.CUSTOMER, command, response, (CustomerInfo.FORMAT.size,)))
-        if (info.version, info.programme) != (1, self.holder.programme):
-            came = f"version {info.version}, programme {info.programme}"
-            raise CardFault(Slot.CUSTOMER.value, "SELECT", f"version 1, programme {self.holder.programme}", came)
+        info = yield from select_customer(self.holder.programme)
+        if info.life_cycle == LifeCycle.TERMINATED:
+            raise CardRefused(Slot.CUSTOMER.value, "SELECT", SW.FILE_TERMINATED)
         if info.life_cycle == LifeCycle.SELECTABLE:
             raise HostError("customer card: SELECTABLE, not personalized yet; serve an issued one")
         if info.card_id in self.stop_list:
@@ -276,7 +271,7 @@ class Till:
             yield from ask(Slot.CUSTOMER, wire.verify(pin), 0)
         length = wire.DETAIL_SIZE if detailed else wire.RANK_SIZE
         data = yield from ask(Slot.CUSTOMER, wire.get_result(hour, detailed=detailed), length)
-        rank, score = data[0], int.from_bytes(data[1:3])
+        rank, score = public_of(data)
         offers = self.offers.choose(rank, score, None, self.offers_max)
         return Standing(info.card_id, rank, score, detail_of(data) if detailed else None, settled, offers)
 

@@ -37,7 +37,7 @@ def image_of(chip: Chip, storage: Key | None = None, *, with_secrets: bool = Fal
         "format": FORMAT,
         "version": VERSION,
         "atr": ATR.hex().upper(),
-        "random": {"seed": chip.seed.hex().upper(), "draws": chip.draws},
+        "random": {"draws": chip.draws, **_seed(chip, storage, with_secrets)},
         "instances": [_instance(chip, aid, storage, with_secrets) for aid in chip.applets],
     }
     return {**image, "checksum": _checksum(image)}
@@ -53,9 +53,19 @@ def save_image(chip: Chip, path: Path, storage: Key | None = None, *, with_secre
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
+        _keep_name(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _keep_name(folder: Path) -> None:
+    """Makes the new name of the file as durable as its content."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool = False) -> Chip:
@@ -65,7 +75,7 @@ def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool =
     """
     image = _read(path)
     try:
-        chip = Chip(bytes.fromhex(image["random"]["seed"]))
+        chip = Chip(_unsealed_seed(path, image["random"], storage))
         for instance in image["instances"]:
             aid = bytes.fromhex(instance["aid"])
             try:
@@ -75,12 +85,12 @@ def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool =
             chip.install(applet_class, aid)
         cells = bytearray(chip.snapshot())
         for instance in image["instances"]:
-            values = _values(path, instance, storage, allow_redacted)
+            values, redacted = _values(path, instance, storage, allow_redacted)
             for name, region in _regions(chip, bytes.fromhex(instance["aid"])).items():
-                cells[region.address : region.address + region.size] = _sized(path, name, region, values)
+                cells[region.address : region.address + region.size] = _sized(path, name, region, values, redacted)
         chip.restore(bytes(cells))
-        chip.draws = int(image["random"]["draws"])
-    except (KeyError, TypeError, ValueError) as error:
+        chip.draws = _draws(image["random"]["draws"])
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise BadImage(f"{path}: damaged, {type(error).__name__} at {error}; take a copy of it from before") from None
     return chip
 
@@ -88,7 +98,7 @@ def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool =
 def _read(path: Path) -> Json:
     try:
         image = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadImage(f"{path}: a card image in JSON expected, {error} came; take a copy of it from before") from None
     if not isinstance(image, dict) or image.get("format") != FORMAT:
         raise BadImage(f'{path}: "format": "{FORMAT}" expected; this is another kind of file')
@@ -125,25 +135,52 @@ def _instance(chip: Chip, aid: bytes, storage: Key | None, with_secrets: bool) -
     return instance
 
 
-def _values(path: Path, instance: Json, storage: Key | None, allow_redacted: bool) -> dict[str, bytes | None]:
-    values: dict[str, bytes | None] = {name: bytes.fromhex(value) for name, value in instance["regions"].items()}
+def _values(path: Path, instance: Json, storage: Key | None, allow_redacted: bool) -> tuple[dict[str, bytes], bool]:
+    """The regions' values by name, and whether the secrets were left out."""
+    values: dict[str, bytes] = {name: bytes.fromhex(value) for name, value in instance["regions"].items()}
     values |= {name: bytes.fromhex(value) for name, value in instance.get("secrets", {}).items()}
     sealed = {name: bytes.fromhex(value) for name, value in instance.get("sealed", {}).items()}
     if sealed and storage is not None:
-        try:
-            values |= {name: aes_key_unwrap_with_padding(storage.reveal(), value) for name, value in sealed.items()}
-        except InvalidUnwrap:
-            raise BadImage(f"{path}: its secrets are under another storage key; give the one it was made with") from None
+        values |= {name: _unwrapped(path, storage, value) for name, value in sealed.items()}
     elif "secrets" not in instance:
         if not allow_redacted:
             raise BadImage(f"{path}: its secrets are {'sealed: give the storage key' if sealed else 'left out: it is for reading only'}")
-        values["redacted"] = None
-    return values
+        return values, True
+    return values, False
 
 
-def _sized(path: Path, name: str, region: Region, values: dict[str, bytes | None]) -> bytes:
+def _seed(chip: Chip, storage: Key | None, with_secrets: bool) -> Json:
+    """The generator's seed, which tells every nonce to come, as secret as a key."""
+    if with_secrets:
+        return {"seed": chip.seed.hex().upper()}
+    if storage is None or not chip.seed:
+        return {}
+    return {"sealed_seed": aes_key_wrap_with_padding(storage.reveal(), chip.seed).hex().upper()}
+
+
+def _unsealed_seed(path: Path, random: Json, storage: Key | None) -> bytes:
+    """The seed; of an image without it, none: such a chip draws what nobody drew before."""
+    if "sealed_seed" not in random or storage is None:
+        return bytes.fromhex(random.get("seed", ""))
+    return _unwrapped(path, storage, bytes.fromhex(random["sealed_seed"]))
+
+
+def _unwrapped(path: Path, storage: Key, sealed: bytes) -> bytes:
+    try:
+        return aes_key_unwrap_with_padding(storage.reveal(), sealed)
+    except InvalidUnwrap:
+        raise BadImage(f"{path}: its secrets are under another storage key; give the one it was made with") from None
+
+
+def _draws(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise ValueError(f"draws: a count expected, {value!r} came")
+    return value
+
+
+def _sized(path: Path, name: str, region: Region, values: dict[str, bytes], redacted: bool) -> bytes:
     value = values.get(name)
-    if value is None and region.secrecy is Secrecy.SECRET and "redacted" in values:
+    if value is None and region.secrecy is Secrecy.SECRET and redacted:
         return bytes(region.size)
     if value is None or len(value) != region.size:
         came = "none" if value is None else str(len(value))

@@ -6,7 +6,7 @@ unless secrets were asked for when the trace was made."""
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from joren.apdu import Command, MalformedCommand, MalformedResponse, Response
 
@@ -17,6 +17,14 @@ __all__ = ["FORMAT", "VERSION", "BadTrace", "Difference", "Line", "TraceWriter",
 FORMAT = "joren-trace"
 VERSION = 1
 EVENTS = ("apdu", "insert", "remove", "reset")
+
+
+class Out(Protocol):
+    """Where a trace is written: a text file, or what has its `write`."""
+
+    def write(self, text: str, /) -> object: ...
+
+
 Decoder = Callable[[Command, Response | None], Mapping[str, Any]]
 
 
@@ -55,7 +63,7 @@ class TraceWriter:
     """Writes what happens at readers. `clock` gives seconds, or is None for a trace that is the same each time."""
 
     def __init__(
-        self, out: TextIO, clock: Callable[[], float] | None = None, decoder: Decoder | None = None, *, with_secrets: bool = False
+        self, out: Out, clock: Callable[[], float] | None = None, decoder: Decoder | None = None, *, with_secrets: bool = False
     ) -> None:
         self._out = out
         self._clock = clock
@@ -90,7 +98,7 @@ def read_trace(lines: Iterable[str]) -> Iterator[Line]:
             continue
         try:
             fields = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise BadTrace(f"line {number}: JSON expected, {error} came") from None
         if not isinstance(fields, dict):
             raise BadTrace(f"line {number}: an object expected")
@@ -114,15 +122,20 @@ def _line(number: int, fields: Mapping[str, Any]) -> Line:
     event, reader, time_s = fields.get("event"), fields.get("reader"), fields.get("t")
     if event not in EVENTS or not isinstance(reader, str) or not isinstance(time_s, int | float | None):
         raise BadTrace(f"line {number}: t, reader and event ({', '.join(EVENTS)}) expected")
-    command, response = fields.get("command", ""), fields.get("response", "")
+    command, response, decoded = fields.get("command", ""), fields.get("response", ""), fields.get("decoded", {})
+    if not (isinstance(command, str) and isinstance(response, str) and isinstance(decoded, dict)):
+        raise BadTrace(f"line {number}: command and response as text, decoded as an object expected")
     try:
-        if event == "apdu":
+        if event == "apdu" and "*" in command:
             Command.decode(bytes.fromhex(command.replace("*", "0")))
-            if response:
-                Response.decode(bytes.fromhex(response))
-    except (AttributeError, TypeError, ValueError, MalformedCommand, MalformedResponse) as error:
+        elif event == "apdu":
+            command = bytes.fromhex(command).hex().upper()
+            Command.decode(bytes.fromhex(command))
+        if response:
+            response = Response.decode(bytes.fromhex(response)).encode().hex().upper()
+    except (ValueError, MalformedCommand, MalformedResponse) as error:
         raise BadTrace(f"line {number}: command and response in hexadecimal expected, {error}") from None
-    return Line(number, time_s, reader, event, command, response, fields.get("decoded", {}))
+    return Line(number, time_s, reader, event, command, response, decoded)
 
 
 def replay(lines: Iterable[Line], readers: Mapping[str, Reader]) -> Iterator[Difference]:

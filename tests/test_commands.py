@@ -77,6 +77,52 @@ def test_the_same_reference_is_the_same_sale(counter: Shell) -> None:
     assert counter.json("tap", "alice", "11", "--reference", "R", code=2)["error"] == "HostError"
 
 
+def test_a_reference_belongs_to_one_card(counter: Shell) -> None:
+    """REQ-STL-3: the result of alice's sale is not bob's."""
+    counter.run("card", "new", "bob")
+    assert "alice has it already" in counter.run("card", "new", "y", "--id", "0102030405060708", code=2).stderr
+    counter.run("tap", "alice", "5", "--reference", "X")
+    assert "was made with card 0102030405060708" in counter.run("tap", "bob", "5", "--reference", "X", code=2).stderr
+    assert counter.json("card", "show", "bob")["counter"] == 0
+
+
+@pytest.mark.parametrize("text", ["[/b]", "[red]S-9", "a[bold]b"])
+def test_what_users_write_is_text_and_no_markup(counter: Shell, text: str) -> None:
+    (counter.home / "offers.toml").write_text(
+        f'version = 1\nlanguages = ["en"]\n[[offer]]\nid = "o"\npriority = 1\ntext = {{ en = "50 % off {text}" }}\n', encoding="utf-8"
+    )
+    told = counter.run("tap", "alice", "5", "--reference", text).stdout
+    assert f"purchase {text} on card" in told
+    assert f"50 % off {text}" in told
+
+
+def test_a_full_disk_ends_a_trace_and_not_a_sale(counter: Shell) -> None:
+    result = counter.run("tap", "alice", "5", "--trace", "/dev/full")
+    assert "the trace ends here: No space left on device" in result.stderr
+    assert "points 5" in result.stdout
+
+
+def test_lost_keys_are_not_replaced(counter: Shell) -> None:
+    (counter.home / "keys.json").unlink()
+    assert "gone, and there are cards made with them" in counter.run("tap", "alice", "5", code=2).stderr
+
+
+def test_a_lost_sale_tells_the_reference_it_was_given(counter: Shell) -> None:
+    told = counter.run("tap", "alice", "5", "--lose", "2:after", code=5).stderr
+    reference = told.split("--reference ")[1].split()[0]
+    assert counter.json("tap", "alice", "5", "--reference", reference)["recovered"] is True
+
+
+def test_two_programmes_share_a_folder(counter: Shell) -> None:
+    example = (Path(__file__).parent.parent / "examples" / "product.toml").read_text(encoding="utf-8")
+    other = counter.file("two.toml", example.replace("programme = 1 ", "programme = 2 "))
+    counter.run("--product", other, "card", "new", "carol")
+    counter.run("--product", other, "shop", "new", "kiosk")
+    counter.run("--product", other, "tap", "carol", "5")
+    counter.run("tap", "alice", "5")
+    assert "6A82 FILE_NOT_FOUND" in counter.run("tap", "carol", "5", code=3).stderr
+
+
 def test_purse_points_and_void(counter: Shell) -> None:
     assert counter.json("load", "alice", "20.50", "--shop-card", "bakery")["purse_minor"] == 2050
     assert counter.json("tap", "alice", "10", "--pay")["purse_minor"] == 1050
@@ -155,7 +201,7 @@ def test_a_stolen_card_is_refused(counter: Shell) -> None:
     assert "is on the stop list" in told
     stolen = "00000001" + "00000002"
     assert "stop list" in counter.run("tap", "alice", "1", "--shop-card", "bakery", "--stop", stolen, code=2).stderr
-    assert "hexadecimal expected" in counter.run("tap", "alice", "1", "--stop", "xyz", code=2).stderr
+    assert "8 bytes in hexadecimal, expected" in counter.run("tap", "alice", "1", "--stop", "xyz", code=2).stderr
     assert [path for path, image in counter.images().items() if _cells(image) != _cells(before[path])] == []
 
 

@@ -162,7 +162,8 @@ WRONG = [
     ("cut is no day", LOG, ["--cut", "soon"], 2, "--cut: a day such as 2025-03-05 expected, 'soon' came"),
     ("cut outside", LOG, ["--cut", "2026-01-01"], 2, "--cut: a day from 2025-01-02 to 2025-03-05 expected"),
     ("customer", LOG, ["--customer", "zed"], 2, "--customer: a card of the log expected, 'zed' came"),
-    ("too long a log", LOG + "ann,2035-01-01,1,1\n", [], 2, "time: 2025-01-01 to 2032-06-23 expected"),
+    ("too long a log", LOG + "ann,2035-01-01,1,1\n", [], 2, "line 8, time: 2025-01-01 to 2032-06-23 expected"),
+    ("the end of time", LOG, ["--cut", "9999-12-31"], 2, "--cut: a day from"),
 ]
 
 

@@ -30,7 +30,8 @@ from joren.host import (
     set_customer_status,
     set_shop_status,
 )
-from joren.host.kiosk import read_receipts, select_customer, select_shop, view_customer, view_shop
+from joren.host.kiosk import read_receipts, view_customer, view_shop
+from joren.host.selecting import select_customer, select_shop
 from joren.simulator.chip import Chip
 from support import scripted
 
@@ -258,3 +259,48 @@ def test_each_key_has_a_use_of_its_own() -> None:
     keys |= {MASTERS.shop_admin_key(PROGRAMME, 7, terminal).reveal() for terminal in (1, 2)}
     assert len(keys) == 7
     assert pin_block(b"1234") not in keys
+
+
+def answers(change: Callable[[bytes], bytes]) -> Callable[[Chip], Transmit]:
+    """A card whose answers are changed on the way."""
+
+    def of(chip: Chip) -> Transmit:
+        def transmit(command: Command) -> Response:
+            told = chip.process(command)
+            return Response(change(told.data) if told.data else b"", told.sw)
+
+        return transmit
+
+    return of
+
+
+ODD: list[tuple[str, Callable[[bytes], bytes], str]] = [
+    ("version", lambda data: b"\x09" + data[1:] if len(data) in (23, 25) else data, "version 1, programme 1 expected"),
+    ("programme", lambda data: data[:5] + b"\x07" + data[6:] if len(data) in (23, 25) else data, "version 1, programme 1 expected"),
+    ("life cycle", lambda data: data[:1] + b"\x37" + data[2:] if len(data) in (23, 25) else data, "a life cycle state expected, 37 came"),
+]
+ODD_CUSTOMER = [
+    ("rules", lambda data: b"\xff" * 98 if len(data) == 98 else data, "values the specification has"),
+    ("rank", lambda data: b"\xc8" + data[1:] if len(data) == 31 else data, "a rank up to 4 expected, 200 came"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), [row[1:] for row in (*ODD, *ODD_CUSTOMER)], ids=[row[0] for row in (*ODD, *ODD_CUSTOMER)])
+def test_a_customer_card_that_tells_what_can_not_be(change: Callable[[bytes], bytes], words: str) -> None:
+    link = answers(change)(issued())
+    with pytest.raises(CardFault, match=words):
+        run(view_customer(PROGRAMME, 0), {Slot.CUSTOMER: link})
+
+
+@pytest.mark.parametrize(("change", "words"), [row[1:] for row in ODD], ids=[row[0] for row in ODD])
+def test_a_shop_card_that_tells_what_can_not_be(change: Callable[[bytes], bytes], words: str) -> None:
+    with pytest.raises(CardFault, match=words):
+        run(view_shop(PROGRAMME), {Slot.SHOP: answers(change)(issued_shop())})
+
+
+def test_a_shop_card_whose_log_can_not_be() -> None:
+    shop = Shop()
+    shop.purchase(Customer())
+    link = answers(lambda data: data[:-1] + b"\xd4" if len(data) == 33 else data)(shop.chip)
+    with pytest.raises(CardFault, match="values the specification has"):
+        run(view_shop(1), {Slot.SHOP: link})

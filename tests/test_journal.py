@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -442,3 +443,14 @@ def test_no_key_and_no_pin_is_in_the_file(path: Path) -> None:
     assert customer.card_id in files
     secrets = [key.reveal() for key in (*MASTERS.values(), *customer.keys.values())]
     assert not any(secret in files for secret in (*secrets, b"80917263"))
+
+
+def test_a_file_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.sqlite"
+    with closing(sqlite3.connect(path)) as theirs:
+        theirs.execute("CREATE TABLE t (x)")
+        theirs.commit()
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="another program's file"):
+        Journal(path)
+    assert path.read_bytes() == before

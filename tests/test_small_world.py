@@ -118,7 +118,7 @@ class World:
         chips = [customer.chip for customer in self.customers] + [self.shop.chip]
         memories = [(chip, chip.snapshot(), chip.draws) for chip in chips]
         journals = [till.journal for till in self.tills]
-        books = [(journal, journal._owner, journal._last, dict(journal._pending)) for journal in journals]
+        books = [(journal, journal._owner, journal.last, dict(journal._pending)) for journal in journals]
         holders = [dict(till.holder.__dict__) for till in self.tills]
         told, powered = dict(self.told), self.shop_reader.powered
         for journal in journals:
@@ -129,7 +129,7 @@ class World:
             for journal, owner, last, pending in books:
                 journal._db.execute("ROLLBACK TO branch")
                 journal._db.execute("RELEASE branch")
-                journal._owner, journal._last, journal._pending = owner, last, pending
+                journal._owner, journal.last, journal._pending = owner, last, pending
             for till, state in zip(self.tills, holders, strict=True):
                 till.holder.__dict__.update(state)
             for chip, memory, draws in memories:

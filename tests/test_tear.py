@@ -176,6 +176,11 @@ def test_the_command_line_tears_all_and_a_trace(tmp_path: Path) -> None:
     assert "6 tears: 4 old, 2 new" in joren("tear", trace, "--card", before)
     assert "TRACE or --all expected" in joren("tear", code=2)
     assert "--card CARD or --shop-card SHOP" in joren("tear", trace, code=2)
+    assert "the state the card had before the trace expected" in joren("tear", trace, "--card", "alice", code=2)
+    (tmp_path / "pin").write_text("1234\n12345678\n")
+    joren("card", "new", "bob", "--pin-file", str(tmp_path / "pin"))
+    joren("redeem", "bob", "1", "--pin-file", str(tmp_path / "pin"), "--trace", trace, code=3)
+    assert "the secrets of line" in joren("tear", trace, "--card", "bob", code=2)
 
 
 def test_the_command_line_shows_where_something_mixed_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

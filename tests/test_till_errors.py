@@ -79,8 +79,8 @@ ARGUMENTS: dict[str, tuple[Callable[[Till], object], str]] = {
     "factor zero": (lambda till: till.purchase("S", 1, 1, 0, 0), "factor_tenths: a whole number in 1..255 expected, 0 came"),
     "factor above": (lambda till: till.purchase("S", 1, 1, 0, 256), "factor_tenths: .* 256 came"),
     "factor when paying": (lambda till: till.purchase("S", 1, 1, 0, 256, pay=True), "factor_tenths: .* 256 came"),
-    "reference empty": (lambda till: till.purchase("", 1, 1), "reference: 1 to 64 characters expected, '' came"),
-    "reference long": (lambda till: till.load("R" * 65, 1, 1), "reference: 1 to 64 characters expected, 'RRR"),
+    "reference empty": (lambda till: till.purchase("", 1, 1), "reference: 1 to 64 printable characters expected, '' came"),
+    "reference long": (lambda till: till.load("R" * 65, 1, 1), "reference: 1 to 64 printable characters expected, 'RRR"),
     "reference a number": (lambda till: till.pay(7, 1, 1), "reference: .* 7 came"),  # type: ignore[arg-type]
     "reference of void": (lambda till: till.void("", 1, "bought"), "reference: .* '' came"),
     "void of nothing": (lambda till: till.void("V", 1, "none"), "sale none: this till's journal has no such sale .*; void it where"),
@@ -213,12 +213,16 @@ class Shops(Case):
 NOT_AUTHORIZED: dict[str, Shops] = {
     **{name: Shops(case.sale, case.sw, case.advice) for name, case in NOT_COMPUTED.items()},
     "points ceiling": Shops(
-        buys("S"), SW.CEILING_REACHED, "the issuer replaces the shop card", shop=lambda: Shop(points_left=9), granted=buys("S", amount=999)
+        buys("S"),
+        SW.CEILING_REACHED,
+        "a card with a new ceiling",
+        shop=lambda: Shop(points_left=9),
+        granted=buys("S", amount=999),
     ),
     "money ceiling": Shops(
         loads("S"),
         SW.CEILING_REACHED,
-        "the issuer replaces the shop card",
+        "a card with a new ceiling",
         command="AUTHORIZE",
         shop=lambda: Shop(money_left=99),
         granted=loads("S", 99),

@@ -107,3 +107,20 @@ def test_traces_are_json_lines() -> None:
     out = io.StringIO()
     TraceWriter(out)
     assert [json.loads(line)["format"] for line in out.getvalue().splitlines()] == ["joren-trace"]
+
+
+@pytest.mark.parametrize(
+    "line", ['"response": 0', '"response": []', '"decoded": 5', '"command": null', '"command": ' + "[" * 50_000, '"t": ' + "9" * 5_000]
+)
+def test_lines_that_no_one_writes(line: str) -> None:
+    header = json.dumps({"format": "joren-trace", "version": 1, "secrets": False})
+    text = '{"t": null, "reader": "r", "event": "apdu", "command": "00A40400", "response": "9000", ' + line + "}"
+    with pytest.raises(BadTrace, match="line 2"):
+        list(read_trace([header, text]))
+
+
+def test_hexadecimal_is_read_in_any_form() -> None:
+    header = json.dumps({"format": "joren-trace", "version": 1, "secrets": False})
+    text = '{"t": null, "reader": "r", "event": "apdu", "command": "00 a4 04 00", "response": "6a 82"}'
+    (line,) = read_trace([header, text])
+    assert (line.command, line.response) == ("00A40400", "6A82")

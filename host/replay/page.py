@@ -90,8 +90,8 @@ def _tiles(summary: Summary, words: Words) -> str:
         (f"{summary.cards_one_card:,}", words.one_card),
         (f"{summary.cards_two_card:,}", words.two_card),
     ]
-    if summary.gini is not None and summary.auc is not None:
-        tiles += [(f"{summary.gini:.4f}", words.gini), (f"{summary.auc:.4f}", words.auc)]
+    measures = ((summary.gini, words.gini), (summary.auc, words.auc))
+    tiles += [(f"{value:.4f}", name) for value, name in measures if value is not None]
     return "<div class=tiles>" + "".join(f"<div><b>{figure}</b><span>{escape(name)}</span></div>" for figure, name in tiles) + "</div>"
 
 
@@ -178,7 +178,7 @@ def _books(summary: Summary, words: Words) -> str:
 
 def _short(value: float) -> str:
     """A figure for a chart, in few characters."""
-    if value >= 1_000_000:
+    if value >= 999_500:
         return f"{value / 1_000_000:.3g}M"
     if value >= 10_000:
         return f"{value / 1_000:.3g}k"

@@ -1,7 +1,8 @@
 """What a play of a purchase log has shown: one value for a table, a page and JSON alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from joren.apdu import MacMismatch, Transmit
 from joren.apdu.state import RANK_MAX
@@ -14,6 +15,8 @@ from .measure import auc, gain_curve, gini
 from .play import Counter, Customer, Play, Sample
 
 __all__ = ["RankRow", "Summary", "flip_a_bit", "summarize"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,19 @@ def flip_a_bit(receipt: Receipt, bit: int) -> Receipt:
 
 def _measures(scores: list[int], customers: list[Customer]) -> tuple[float | None, float | None, tuple[float, ...] | None]:
     spending = [customer.spent_after_minor for customer in customers]
+    bought_again = [customer.bought_again for customer in customers]
+    return (
+        _or_none(lambda: gini(scores, spending)),
+        _or_none(lambda: auc(scores, bought_again)),
+        _or_none(lambda: gain_curve(scores, spending)),
+    )
+
+
+def _or_none(measure: Callable[[], T]) -> T | None:
     try:
-        return gini(scores, spending), auc(scores, [customer.bought_again for customer in customers]), gain_curve(scores, spending)
+        return measure()
     except ValueError:
-        return None, None, None
+        return None
 
 
 def _rank_row(rank: int, customers: list[Customer]) -> RankRow:
