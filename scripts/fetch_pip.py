@@ -76,11 +76,13 @@ def read_settings() -> Settings:
     parser = RawConfigParser(strict=False)
     try:
         parser.read([] if named == os.devnull else [*files, *([named] if named else [])], encoding="utf-8")
-    except ConfigError as problem:
-        raise FetchFailed(f"a pip.conf cannot be read: {problem}") from problem
+    except (ConfigError, UnicodeDecodeError) as problem:
+        where = f"{getattr(problem, 'source', 'no UTF-8')}, line {getattr(problem, 'lineno', '?')}"
+        raise FetchFailed(f"a pip.conf cannot be read: {where}") from None  # its lines may hold a password
 
     def setting(name: str) -> str | None:
-        filed = [parser.get(section, name, fallback=None) for section in ("install", "global")]
+        names = (name, name.replace("-", "_"))
+        filed = [parser.get(section, one, fallback=None) for section in ("install", "global") for one in names]
         return next((value for value in (os.environ.get("PIP_" + name.replace("-", "_").upper()), *filed) if value), None)
 
     return Settings(

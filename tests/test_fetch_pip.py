@@ -155,3 +155,12 @@ def test_missing_certificates_are_named(index: Index, tmp_path: Path, monkeypatc
     monkeypatch.setenv("PIP_CERT", str(tmp_path / "none.pem"))
     with pytest.raises(fetch_pip.FetchFailed, match=r"certificates in .*none\.pem cannot be read"):
         fetch_pip.install(tmp_path, lambda _: None)
+
+
+@pytest.mark.parametrize("text", [b"index-url = https://user:HUNTER2@host/simple\n", b"[global]\nindex-url = https://h\xe9/HUNTER2\n"])
+def test_a_pip_conf_that_can_not_be_read_shows_none_of_it(text: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pip.conf").write_bytes(text)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    with pytest.raises(fetch_pip.FetchFailed, match=r"pip\.conf cannot be read") as caught:
+        fetch_pip.read_settings()
+    assert "HUNTER2" not in str(caught.value) + repr(caught.value.__cause__)

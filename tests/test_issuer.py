@@ -31,6 +31,7 @@ from joren.host import (
     set_shop_status,
 )
 from joren.host.kiosk import read_receipts, view_customer, view_shop
+from joren.host.pin import change_pin
 from joren.host.selecting import select_customer, select_shop
 from joren.simulator.chip import Chip
 from support import scripted
@@ -259,6 +260,11 @@ def test_each_key_has_a_use_of_its_own() -> None:
     keys |= {MASTERS.shop_admin_key(PROGRAMME, 7, terminal).reveal() for terminal in (1, 2)}
     assert len(keys) == 7
     assert pin_block(b"1234") not in keys
+
+
+def test_a_pin_that_is_none_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(HostError, match="PIN: 4 to 8 digits expected, none came"):
+        change_pin(PROGRAMME, "1234", None)  # type: ignore[arg-type]
 
 
 def answers(change: Callable[[bytes], bytes]) -> Callable[[Chip], Transmit]:
