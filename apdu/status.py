@@ -63,7 +63,10 @@ TEXTS: dict[SW, tuple[str, str]] = {
     SW.RESPONSE_AVAILABLE: ("{n} bytes of answer are waiting", "send GET RESPONSE with Le = {n}"),
     SW.FILE_DEACTIVATED: ("the card is blocked", "do not serve this card; its holder asks the issuer"),
     SW.FILE_TERMINATED: ("the card is at its end", "keep the card; its holder asks the issuer for another"),
-    SW.VERIFY_FAILED: ("PIN or PUK wrong, {n} tries left", "ask the holder again; a PIN without tries is set anew with the PUK, a card without PUK tries is replaced"),
+    SW.VERIFY_FAILED: (
+        "PIN or PUK wrong, {n} tries left",
+        "ask the holder again; the PUK sets a new PIN, a card without PUK tries is replaced",
+    ),
     SW.WRONG_LENGTH: ("the data field is too short or too long", "compare its length with the command's table in the specification"),
     SW.LOGICAL_CHANNEL_NOT_SUPPORTED: ("no such logical channel", "use the basic channel"),
     SW.SECURE_MESSAGING_NOT_SUPPORTED: ("no secure messaging here", "send the command in the clear"),
