@@ -47,7 +47,7 @@ def aid(role: bytes, programme: int) -> bytes:
 
 
 class Ins(IntEnum):
-    """Instruction bytes of both cards."""
+    """Instruction bytes of both cards, and of the chip under them (MANAGE CHANNEL; GET RESPONSE with T=0)."""
 
     VERIFY = 0x20
     CHANGE_REFERENCE_DATA = 0x24
@@ -60,9 +60,11 @@ class Ins(IntEnum):
     COMPUTE = 0x50
     AUTHORIZE = 0x52
     RATIFY = 0x54
+    MANAGE_CHANNEL = 0x70
     GET_CHALLENGE = 0x84
     SELECT = 0xA4
     READ_RECORD = 0xB2
+    GET_RESPONSE = 0xC0
     GET_DATA = 0xCA
     STORE_DATA = 0xE2
     SET_STATUS = 0xF0

@@ -50,6 +50,11 @@ class Command:
             raise MalformedCommand(f"Ne: 1..{NE_MAX} expected, {self.ne} came")
 
     @property
+    def channel(self) -> int:
+        """The logical channel that CLA 00..03 or 80..83 names; 0 for every other CLA (REQ-CHN-1)."""
+        return 0 if self.cla & 0x7C else self.cla & 0x03
+
+    @property
     def case(self) -> Case:
         """The case in which encode() writes it."""
         extended = len(self.data) > 255 or (self.ne or 0) > 256

@@ -66,7 +66,7 @@ class Row:
 
 def explain_command(command: Command) -> Explained:
     """What a command says. Never raises."""
-    row, case, data = COMMANDS.get((command.cla, command.ins)), command.case.value, command.data
+    row, case, data = _row(command), command.case.value, command.data
     if row is None:
         return Explained(_stranger(command), case, _raw(command, data), "unknown command")
     name, notes = INS_NAMES[command.ins], []
@@ -74,13 +74,15 @@ def explain_command(command: Command) -> Explained:
         name += meanings.get(value, f" {which} {value:02X}")
         if value not in meanings:
             notes.append(f"{which}: {value:02X} is not listed")
+    if command.channel:
+        name += f", channel {command.channel}"
     fields, problem = _laid_out("data", row.data(command), command, data)
     return Explained(name, case, fields, "; ".join([*notes, *problem]))
 
 
 def explain_response(command: Command, response: Response) -> Explained:
     """What the answer to a command says; its case is the command's. Never raises."""
-    row, case, data = COMMANDS.get((command.cla, command.ins)), command.case.value, response.data
+    row, case, data = _row(command), command.case.value, response.data
     name = str(describe(response.sw))
     if row is None:
         return Explained(name, case, _raw(command, data), "answer to an unknown command")
@@ -98,6 +100,10 @@ def decoded(command: Command, response: Response | None) -> dict[str, object]:
     """Command and answer as an object of JSON, for traces; the answer is null if none came."""
     answer = None if response is None else to_json(explain_response(command, response))
     return {"command": to_json(explain_command(command)), "response": answer}
+
+
+def _row(command: Command) -> Row | None:
+    return COMMANDS.get((command.cla & ~command.channel, command.ins))
 
 
 def _stranger(command: Command) -> str:
@@ -181,7 +187,8 @@ AUTHORIZED = {kind: text for kind, text in KINDS.items() if kind not in EARNING}
 KEYS = {int(key_ref): f", key {label(key_ref)}" for key_ref in (KeyRef.TILL, KeyRef.SHOP, KeyRef.LOAD)}
 STATES = {int(state): f" {label(state)}" for state in (LifeCycle.ISSUED, LifeCycle.BLOCKED, LifeCycle.TERMINATED)}
 CLOSINGS = {int(Ending.NOT_COMMITTED): " NOT COMMITTED", int(Ending.COMMITTED): " COMMITTED", int(Ending.UNKNOWN): " WRITE OFF"}
-SELECTED = {0x00: ", template", 0x0C: ", record alone"}
+SELECTED = {0x00: ", template", 0x0C: ", record alone", 0x02: ", next, template", 0x0E: ", next, record alone"}
+CHANNELS = {number: f" {number}" if number else "" for number in range(4)}
 RECORDS = {0x0C: " of the log", 0x14: " of the pending entries"}
 OBJECTS = {1: ", rank rules and limits", 2: ", totals", 3: ", tries left", 4: ", key versions"}
 PIN = {0x81: ", PIN"}
@@ -194,6 +201,8 @@ PROVED = parts("BH8s", "ending counter_now nonce")
 RANK = parts("BH", "rank score")
 HOLDINGS = (*STATE[-4:], *parts("III", "points_before points_now purse_minor"))
 
+INFOS = (CUSTOMER_INFO, SHOP_INFO)
+CHANNEL = parts("B", "channel")
 NOTHING = _fixed(())
 DONE = _fixed(OUTCOME + RECEIPT + PROOF)
 COMMANDS: dict[tuple[int, int], Row] = {
@@ -201,8 +210,12 @@ COMMANDS: dict[tuple[int, int], Row] = {
         {0x04: ""},
         SELECTED,
         _fixed(*((aid,) for aid in AIDS.values())),
-        _by_p2({0x00: (template(CUSTOMER_INFO), template(SHOP_INFO)), 0x0C: (CUSTOMER_INFO, SHOP_INFO)}),
+        _by_p2({p2: INFOS if p2 & 0x0C else tuple(map(template, INFOS)) for p2 in SELECTED}),
     ),
+    (CLA_ISO, Ins.MANAGE_CHANNEL): Row(
+        {0x00: ", open", 0x80: ", close"}, CHANNELS, NOTHING, lambda command: NOTHING(command) if command.ne is None else (CHANNEL,)
+    ),
+    (CLA_ISO, Ins.GET_RESPONSE): Row(ZERO, ZERO, NOTHING, lambda command: (parts(f"{command.ne or 0}s", "data"),)),
     (CLA_ISO, Ins.VERIFY): Row(ZERO, PIN, _fixed((), (secret("pin", 8),)), NOTHING),
     (CLA_ISO, Ins.CHANGE_REFERENCE_DATA): Row(ZERO, PIN, _fixed((secret("old_pin", 8), secret("new_pin", 8))), NOTHING),
     (CLA_ISO, Ins.RESET_RETRY_COUNTER): Row(ZERO, PIN, _fixed((secret("puk", 8), secret("new_pin", 8))), NOTHING),

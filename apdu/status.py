@@ -11,6 +11,7 @@ class SW(IntEnum):
 
     OK = 0x9000
     RESPONSE_AVAILABLE = 0x6100
+    NO_INFORMATION_GIVEN = 0x6200
     FILE_DEACTIVATED = 0x6283
     FILE_TERMINATED = 0x6285
     VERIFY_FAILED = 0x63C0
@@ -61,6 +62,7 @@ class Status:
 TEXTS: dict[SW, tuple[str, str]] = {
     SW.OK: ("done", "go on"),
     SW.RESPONSE_AVAILABLE: ("{n} bytes of answer are waiting", "send GET RESPONSE with Le = {n}"),
+    SW.NO_INFORMATION_GIVEN: ("nothing was there to do", "go on"),
     SW.FILE_DEACTIVATED: ("the card is blocked", "do not serve this card; its holder asks the issuer"),
     SW.FILE_TERMINATED: ("the card is at its end", "keep the card; its holder asks the issuer for another"),
     SW.VERIFY_FAILED: (
@@ -68,14 +70,17 @@ TEXTS: dict[SW, tuple[str, str]] = {
         "ask the holder again; the PUK sets a new PIN, a card without PUK tries is replaced",
     ),
     SW.WRONG_LENGTH: ("the data field is too short or too long", "compare its length with the command's table in the specification"),
-    SW.LOGICAL_CHANNEL_NOT_SUPPORTED: ("no such logical channel", "use the basic channel"),
+    SW.LOGICAL_CHANNEL_NOT_SUPPORTED: (
+        "no such logical channel, or it is not open",
+        "open one with MANAGE CHANNEL, or use the basic channel",
+    ),
     SW.SECURE_MESSAGING_NOT_SUPPORTED: ("no secure messaging here", "send the command in the clear"),
     SW.SECURITY_STATUS_NOT_SATISFIED: ("the PIN is needed", "VERIFY the PIN, then send the command again"),
     SW.AUTHENTICATION_METHOD_BLOCKED: ("no tries left", "RESET RETRY COUNTER with the PUK; without PUK tries the issuer replaces the card"),
     SW.CONDITIONS_NOT_SATISFIED: ("not in this state of the card or session", "SELECT, and look at the life cycle state it answers"),
     SW.MAC_INCORRECT: ("the MAC fits not", "wrong key or group, or another card, counter or nonce: SELECT again and authorize anew"),
     SW.WRONG_DATA: ("a value that can not be", "compare the data field with the command's table in the specification"),
-    SW.FUNCTION_NOT_SUPPORTED: ("the card does not have this", "do without"),
+    SW.FUNCTION_NOT_SUPPORTED: ("the card does not have this, or no more of it", "do without; of a logical channel: close another"),
     SW.FILE_NOT_FOUND: ("no such application", "another card, or another programme number"),
     SW.RECORD_NOT_FOUND: ("no such record", "read fewer; a pending entry that is gone was closed before"),
     SW.NOT_ENOUGH_MEMORY: ("not enough memory", "use a larger card"),

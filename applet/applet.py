@@ -1,10 +1,27 @@
 """What every applet of ours is: an instance that answers commands, and the way it refuses them."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from joren.apdu import Command, Response
 
-__all__ = ["Applet", "Refused"]
+__all__ = ["NEEDS", "Applet", "Needs", "Refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a chip must have for an applet beside the cells that its instances allocate, in bytes (REQ-FIT-1)."""
+
+    code_bytes: int
+    """The package of both applets."""
+    working_ram_bytes: int
+    """RAM in which a command is computed, shared by all instances; the model has Python's objects instead."""
+    commit_bytes: int
+    """The most that a transaction changes, with 8 bytes a write for the journal."""
+
+
+NEEDS = Needs(code_bytes=16_384, working_ram_bytes=256, commit_bytes=384)
+"""What both applets need."""
 
 
 class Refused(Exception):

@@ -11,7 +11,7 @@ from joren.apdu.cards import CustomerInfo
 from joren.apdu.state import State
 from joren.apdu.tlv import build_tlv
 
-from .applet import Refused
+from .applet import NEEDS, Needs, Refused
 from .checks import check_mac
 from .customer_memory import CustomerMemory
 from .dispatch import Form, Forms, any_of, check_form, check_le, fixed, guarded
@@ -63,6 +63,8 @@ FORMS: Forms = {
 
 class CustomerCard:
     """One programme on a customer's card."""
+
+    NEEDS: ClassVar[Needs] = NEEDS
 
     def __init__(self, platform: Platform, aid: bytes) -> None:
         self.aid = aid

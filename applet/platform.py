@@ -5,11 +5,20 @@ An applet allocates in its constructor only (as Java Card applets do at install)
 """
 
 from contextlib import AbstractContextManager
+from enum import Enum
 from typing import Protocol
 
 from joren.apdu import Key
 
-__all__ = ["CardKey", "Cells", "Platform"]
+__all__ = ["CardKey", "Cells", "Platform", "Until"]
+
+
+class Until(Enum):
+    """How long RAM keeps what is in it (Java Card: CLEAR_ON_RESET, CLEAR_ON_DESELECT)."""
+
+    RESET = "reset"
+    DESELECT = "deselect"
+    """Until the instance is deselected or selected again, or reset."""
 
 
 class Cells(Protocol):
@@ -43,8 +52,8 @@ class Platform(Protocol):
     def persistent(self, name: str, size: int, *, secret: bool = False) -> Cells:
         """Allocates zeroed persistent memory. `secret` cells (PINs) are kept out of readable images."""
 
-    def transient(self, name: str, size: int) -> Cells:
-        """Allocates RAM, zeroed on reset and on deselection."""
+    def transient(self, name: str, size: int, *, until: Until = Until.DESELECT) -> Cells:
+        """Allocates RAM, zeroed on reset and, unless it lasts until then, on deselection."""
 
     def key(self, name: str) -> CardKey:
         """Allocates a key, zeroed."""

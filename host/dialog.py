@@ -3,7 +3,8 @@
 How it works. A dialog knows no reader. Whoever drives it carries each Ask to the card in that slot and feeds back the Response; `run` and
 `run_async` do so until the dialog ends, `start` and `feed` one step at a time (a relay over HTTP, say), `resume` from a transcript. Where
 the link breaks, LinkLost is fed in place of a response and raised inside the dialog, at its yield, so it can note what is known before it
-ends.
+ends. Readers with T=0 pass up answers in parts, 61XX and 6CXX; `chained` puts them together (ISO/IEC 7816-3:2006, 12.2), for `run` and
+`run_async` by themselves, and for whoever moves a dialog step by step.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeAlias, TypeVar
 
-from joren.apdu import Command, Ins, LinkLost, Response, Transmit
+from joren.apdu import SW, Command, Ins, LinkLost, Response, Transmit
 
 from .errors import CardFault, CardRefused, HostError
 
@@ -23,6 +24,7 @@ __all__ = [
     "Slot",
     "answered",
     "ask",
+    "chained",
     "data_of",
     "feed",
     "resume",
@@ -33,6 +35,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+PARTS_MAX = 256
+"""More parts of one answer than a card can have reason for."""
 AsyncTransmit = Callable[[Command], Awaitable[Response]]
 
 
@@ -79,6 +83,7 @@ def feed(dialog: Dialog[T], answer: Response | LinkLost) -> Ask | Done[T]:
 
 def run(dialog: Dialog[T], links: Mapping[Slot, Transmit]) -> T:
     """Drives a dialog to its end. Raises what the dialog raises, and HostError for a slot without a link."""
+    dialog = chained(dialog)
     try:
         step = start(dialog)
         while not isinstance(step, Done):
@@ -96,6 +101,7 @@ def run(dialog: Dialog[T], links: Mapping[Slot, Transmit]) -> T:
 
 async def run_async(dialog: Dialog[T], links: Mapping[Slot, AsyncTransmit]) -> T:
     """As `run`, over links that are awaited."""
+    dialog = chained(dialog)
     try:
         step = start(dialog)
         while not isinstance(step, Done):
@@ -109,6 +115,40 @@ async def run_async(dialog: Dialog[T], links: Mapping[Slot, AsyncTransmit]) -> T
         return step.value
     finally:
         dialog.close()
+
+
+def chained(dialog: Dialog[T]) -> Dialog[T]:
+    """The same dialog over links that may answer 61XX (more is waiting: GET RESPONSE) or 6CXX (wrong Le: the command again, once)."""
+    try:
+        step = start(dialog)
+        while not isinstance(step, Done):
+            answer: Response | LinkLost
+            try:
+                answer = yield step
+                if answer.sw >> 8 in (SW.RESPONSE_AVAILABLE >> 8, SW.WRONG_LE >> 8):
+                    answer = yield from _whole(step, answer)
+            except LinkLost as lost:
+                answer = lost
+            step = feed(dialog, answer)
+        return step.value
+    finally:
+        dialog.close()
+
+
+def _whole(step: Ask, answer: Response) -> Dialog[Response]:
+    """The whole answer to a command, of which the first part came."""
+    command, data, corrected = step.command, b"", False
+    for _ in range(PARTS_MAX):
+        number = answer.sw & 0xFF or 256
+        if answer.sw >> 8 == SW.RESPONSE_AVAILABLE >> 8:
+            data += answer.data
+            command, corrected = Command(command.channel, Ins.GET_RESPONSE, 0, 0, ne=number), False
+        elif answer.sw >> 8 == SW.WRONG_LE >> 8 and command.ne is not None and not corrected:
+            command, corrected = Command(command.cla, command.ins, command.p1, command.p2, command.data, number), True
+        else:
+            break
+        answer = yield Ask(step.slot, command)
+    return Response(data + answer.data, answer.sw)
 
 
 def resume(dialog: Dialog[T], transcript: Iterable[Response | LinkLost]) -> Ask | Done[T]:

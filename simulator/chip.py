@@ -1,216 +1,110 @@
-"""A chip: memory, RAM, a random generator, and the applet instances on it.
+"""A chip: memory, RAM, a random generator, logical channels, and the applet instances on it.
 
-How it works. An applet instance sees the chip through a `Seat`, which gives it cells in the non-volatile memory and in a RAM of its
-own. SELECT by DF name chooses the instance that answers from then on; its RAM is cleared when it is selected and when another is.
-Everything an applet keeps is in these cells, so a snapshot of the memory is a snapshot of the card."""
+How it works. An applet instance sees the chip through a `Seat` (seat.py), which gives it cells in the non-volatile memory and in a RAM of
+its own. SELECT by DF name chooses the instance that answers on a logical channel from then on; CLA names the channel. An instance is
+selected on one channel at a time, so each channel has a session of its own, and its RAM is cleared when it is selected and when it is left.
+What the chip can hold and do is its profile's (profile.py). Everything an applet keeps is in its cells, so a snapshot of the memory is a
+snapshot of the card."""
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from hashlib import sha256
-from types import TracebackType
 from typing import Self
 
-from joren.apdu import CLA_ISO, CLA_JOREN, SW, Command, Ins, Key, MalformedCommand, Response
-from joren.applet.applet import Applet
-from joren.applet.platform import CardKey, Cells, Platform
+from joren.apdu import CLA_ISO, CLA_JOREN, SW, Case, Command, Ins, MalformedCommand, Response
+from joren.applet.applet import Applet, Needs
+from joren.applet.platform import Platform
 
-from .memory import Memory, Region, Secrecy, Snapshot
+from .memory import Memory, Snapshot
+from .stopgap import Profile, load_profile
+from .seat import Seat
+from .work import Work
 
-__all__ = ["ATR", "AppletClass", "Chip"]
+__all__ = ["IDEAL", "AppletClass", "Chip", "DoesNotFit"]
 
-ATR = bytes.fromhex("3B80800101")
-"""Answer to reset: direct convention, T=0 and T=1, no historical bytes (ISO/IEC 7816-3:2006, 8.2)."""
-
-AID_PART_MIN = 5
-KEY_SIZE = 16
+IDEAL = load_profile("ideal")
+"""A chip without limits, which takes no time."""
+AID_PART_MIN, AID_MAX = 5, 16
+CHANNELS = 4
+"""The logical channels that CLA 00..03 and 80..83 can name (ISO/IEC 7816-4:2013, 5.4.1)."""
+OPEN, CLOSE = 0x00, 0x80
+EXTENDED = frozenset({Case.CASE_2E, Case.CASE_3E, Case.CASE_4E})
+NOTHING = Needs(0, 0, 0)
 AppletClass = Callable[[Platform, bytes], Applet]
+MemoryMaker = Callable[[int | None, int], Memory]
 log = logging.getLogger(__name__)
 
 
-class Persistent:
-    """Cells in the non-volatile memory (joren.applet.platform.Cells)."""
-
-    __slots__ = ("_address", "_memory", "_size")
-
-    def __init__(self, memory: Memory, region: Region) -> None:
-        self._memory = memory
-        self._address = region.address
-        self._size = region.size
-
-    def __len__(self) -> int:
-        return self._size
-
-    def get(self, offset: int = 0, length: int | None = None) -> bytes:
-        size = self._size - offset if length is None else length
-        if offset < 0 or size < 0 or offset + size > self._size:
-            raise IndexError(f"cells {offset}..{offset + size} of {self._size}")
-        return self._memory.read(self._address + offset, size)
-
-    def put(self, offset: int, data: bytes) -> None:
-        if offset < 0 or offset + len(data) > self._size:
-            raise IndexError(f"cells {offset}..{offset + len(data)} of {self._size}")
-        self._memory.write(self._address + offset, data)
-
-
-class Transient:
-    """Cells in RAM (joren.applet.platform.Cells)."""
-
-    __slots__ = ("_bytes",)
-
-    def __init__(self, size: int) -> None:
-        self._bytes = bytearray(size)
-
-    def __len__(self) -> int:
-        return len(self._bytes)
-
-    def get(self, offset: int = 0, length: int | None = None) -> bytes:
-        return bytes(self._bytes[offset:] if length is None else self._bytes[offset : offset + length])
-
-    def put(self, offset: int, data: bytes) -> None:
-        if offset < 0 or offset + len(data) > len(self._bytes):
-            raise IndexError(f"cells {offset}..{offset + len(data)} of {len(self._bytes)}")
-        self._bytes[offset : offset + len(data)] = data
-
-    def clear(self) -> None:
-        self._bytes[:] = bytes(len(self._bytes))
-
-
-class StoredKey:
-    """A key in the non-volatile memory (joren.applet.platform.CardKey); its ready cipher is that of the bytes in the memory."""
-
-    __slots__ = ("_cells", "_key")
-
-    def __init__(self, cells: Persistent) -> None:
-        self._cells = cells
-        self._key: Key | None = None
-
-    def store(self, key: bytes) -> None:
-        if len(key) != KEY_SIZE:
-            raise ValueError(f"key: {KEY_SIZE} bytes expected, {len(key)} came")
-        self._cells.put(0, key)
-
-    def mac8(self, message: bytes) -> bytes:
-        return self._ready().mac8(message)
-
-    def derive(self, label: bytes, context: bytes) -> Key:
-        return self._ready().derive(label, context)
-
-    def forget(self) -> None:
-        self._key = None
-
-    def _ready(self) -> Key:
-        stored = self._cells.get()
-        if self._key is None or self._key.reveal() != stored:
-            self._key = Key(stored, "on card")
-        return self._key
-
-
-class Transaction(AbstractContextManager[None]):
-    """A transaction on the chip's memory, committed at the end of a `with`, rolled back by an exception."""
-
-    __slots__ = ("_memory",)
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-
-    def __enter__(self) -> None:
-        self._memory.begin()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
-            self._memory.commit()
-        else:
-            self._memory.abort()
-
-
-class Seat:
-    """The chip as one instance sees it (joren.applet.platform.Platform)."""
-
-    __slots__ = ("_chip", "_prefix", "_transaction", "keys", "ram")
-
-    def __init__(self, chip: "Chip", aid: bytes) -> None:
-        self._chip = chip
-        self._prefix = aid.hex().upper() + "/"
-        self._transaction = Transaction(chip.memory)
-        self.ram: list[Transient] = []
-        self.keys: list[StoredKey] = []
-
-    def persistent(self, name: str, size: int, *, secret: bool = False) -> Cells:
-        return Persistent(
-            self._chip.memory, self._chip.memory.allocate(self._prefix + name, size, Secrecy.SECRET if secret else Secrecy.PLAIN)
-        )
-
-    def transient(self, name: str, size: int) -> Cells:
-        cells = Transient(size)
-        self.ram.append(cells)
-        return cells
-
-    def key(self, name: str) -> CardKey:
-        region = self._chip.memory.allocate(self._prefix + name, KEY_SIZE, Secrecy.SECRET)
-        key = StoredKey(Persistent(self._chip.memory, region))
-        self.keys.append(key)
-        return key
-
-    def transaction(self) -> AbstractContextManager[None]:
-        return self._transaction
-
-    def random(self, length: int) -> bytes:
-        return self._chip.random(length)
-
-    def clear_ram(self) -> None:
-        for cells in self.ram:
-            cells.clear()
+class DoesNotFit(ValueError):
+    """An applet needs more than the chip has; says what, how much of it, and how much there is."""
 
 
 class Chip:
     """A simulated chip. `seed` makes its random bytes repeatable; two chips need two seeds. Not for use by several threads at once."""
 
-    __slots__ = ("_selected", "applets", "classes", "draws", "last_error", "memory", "seats", "seed")
+    __slots__ = (
+        "_channels", "_make_memory", "applets", "classes", "draws", "last_error", "memory", "profile", "seats", "seed",
+    )  # fmt: skip
 
-    def __init__(self, seed: bytes = b"") -> None:
+    def __init__(self, seed: bytes = b"", profile: Profile = IDEAL, make_memory: MemoryMaker = Memory) -> None:
         self.seed = seed
         self.draws = 0
-        self.memory = Memory()
+        self.profile = profile
+        self._make_memory = make_memory
+        self.memory = make_memory(profile.commit_capacity_bytes, profile.commit_overhead_bytes)
         self.applets: dict[bytes, Applet] = {}
         self.seats: dict[bytes, Seat] = {}
         self.classes: dict[bytes, AppletClass] = {}
-        self._selected: bytes | None = None
+        self._channels: dict[int, bytes | None] = {0: None}
         self.last_error: Exception | None = None
 
     def install(self, applet_class: AppletClass, aid: bytes) -> None:
-        """Makes an instance. Raises ValueError for an AID that is taken."""
+        """Makes an instance. Raises ValueError for an AID that is taken, DoesNotFit where the chip is too small; nothing is kept then."""
         if aid in self.applets:
             raise ValueError(f"AID {aid.hex().upper()}: installed before")
-        seat = Seat(self, aid)
+        self._check_fit(applet_class, aid)
+        self._place(applet_class, aid)
+
+    def _place(self, applet_class: AppletClass, aid: bytes) -> None:
+        seat = Seat(self.memory, self.random, aid)
         self.applets[aid] = applet_class(seat, aid)
         self.seats[aid] = seat
         self.classes[aid] = applet_class
 
+    def _check_fit(self, applet_class: AppletClass, aid: bytes) -> None:
+        """Raises DoesNotFit unless the instance, made on trial elsewhere, has room here beside the others."""
+        trial = Seat(Memory(), bytes, aid)
+        applet_class(trial, aid)
+        seats = [(self.classes[other], seat) for other, seat in self.seats.items()] + [(applet_class, trial)]
+        needs = [_needs(one) for one, _ in seats]
+        ram = sum(seat.ram_bytes for _, seat in seats) + max(need.working_ram_bytes for need in needs)
+        nvm = sum(seat.nvm_bytes for _, seat in seats) + max(need.code_bytes for need in needs)
+        profile = self.profile
+        for what, needed, there in (
+            ("RAM", ram, profile.ram_bytes),
+            ("memory", nvm, profile.nvm_bytes),
+            ("commit capacity", _needs(applet_class).commit_bytes, profile.commit_capacity_bytes),
+        ):
+            if needed > there:
+                raise DoesNotFit(f"{profile.title}: {what}: {needed:,} bytes needed, {there:,} are there; use a larger card")
+
     def power_on(self) -> bytes:
         """Power and reset: RAM is clear, nothing is selected, an open transaction is rolled back. Answers the ATR."""
         self.memory.power_up()
-        self._selected = None
-        for seat in self.seats.values():
-            seat.clear_ram()
-        return ATR
+        self._leave_all()
+        return self.profile.atr
 
     def power_off(self) -> None:
         """The power goes: RAM and ready ciphers are lost."""
-        self._selected = None
+        self._leave_all()
         for seat in self.seats.values():
-            seat.clear_ram()
             for key in seat.keys:
                 key.forget()
 
     def process(self, command: Command) -> Response:
         """Answers one command. A fault of an applet's program is 6F00, with the exception in last_error. Raises PowerCut."""
         try:
-            if command.ins == Ins.SELECT and command.cla == CLA_ISO:
-                return self._select(command)
-            if self._selected is None:
-                return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
-            response = self.applets[self._selected].process(command)
+            response = self._process(command)
             if self.memory.in_transaction:
                 raise RuntimeError("the applet left a transaction open")
             return response
@@ -227,21 +121,85 @@ class Chip:
             command = Command.decode(raw)
         except MalformedCommand:
             return Response(b"", _status_of_malformed(raw)).encode()
+        if not self.profile.extended_length and len(raw) > 5 and raw[4] == 0:
+            return Response(b"", SW.WRONG_LENGTH).encode()
         return self.process(command).encode()
 
-    def _select(self, command: Command) -> Response:
-        if command.p1 != 0x04 or command.p2 not in (0x00, 0x0C):
-            return Response(b"", SW.INCORRECT_P1_P2)
-        if not AID_PART_MIN <= len(command.data) <= 16:
+    def _process(self, command: Command) -> Response:
+        cla, channel = command.cla, 0
+        if not self.profile.extended_length and command.case in EXTENDED:
             return Response(b"", SW.WRONG_LENGTH)
-        found = next((aid for aid in self.applets if aid.startswith(command.data)), None)
+        if cla & 0x03 and not cla & 0x7C:
+            channel, cla = cla & 0x03, cla & 0xFC
+            if channel >= self.profile.channels or (channel not in self._channels and command.ins != Ins.SELECT):
+                return Response(b"", SW.LOGICAL_CHANNEL_NOT_SUPPORTED)
+            command = Command(cla, command.ins, command.p1, command.p2, command.data, command.ne)
+        if cla == CLA_ISO:
+            if command.ins == Ins.SELECT:
+                return self._select(command, channel)
+            if command.ins == Ins.MANAGE_CHANNEL:
+                return self._manage_channel(command, channel)
+        selected = self._channels.get(channel)
+        if selected is None:
+            return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
+        return self.applets[selected].process(command)
+
+    def _select(self, command: Command, channel: int) -> Response:
+        """SELECT by DF name, first or next occurrence (REQ-AID-2, REQ-CHN-3, REQ-CHN-4)."""
+        if command.p1 != 0x04 or command.p2 not in (0x00, 0x0C, 0x02, 0x0E):
+            return Response(b"", SW.INCORRECT_P1_P2)
+        if not AID_PART_MIN <= len(command.data) <= AID_MAX:
+            return Response(b"", SW.WRONG_LENGTH)
+        before = self._channels.get(channel)
+        names = list(self.applets)
+        if command.p2 & 0x02 and before is not None:
+            names = names[names.index(before) + 1 :]
+        found = next((aid for aid in names if aid.startswith(command.data)), None)
         if found is None:
             return Response(b"", SW.FILE_NOT_FOUND)
-        if self._selected is not None:
-            self.seats[self._selected].clear_ram()
-        self.seats[found].clear_ram()
-        self._selected = found
+        if any(aid == found and number != channel for number, aid in self._channels.items()):
+            return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
+        if before is not None:
+            self.seats[before].deselect()
+        self.seats[found].deselect()
+        self._channels[channel] = found
         return self.applets[found].select(command)
+
+    def _manage_channel(self, command: Command, origin: int) -> Response:
+        """MANAGE CHANNEL (REQ-CHN-2)."""
+        operation, number = command.p1, command.p2
+        if self.profile.channels == 1:
+            return Response(b"", SW.LOGICAL_CHANNEL_NOT_SUPPORTED)
+        if operation not in (OPEN, CLOSE) or number >= CHANNELS:
+            return Response(b"", SW.INCORRECT_P1_P2)
+        if command.data:
+            return Response(b"", SW.WRONG_LENGTH)
+        if operation == CLOSE:
+            return self._close_channel(number)
+        if number == 0 and command.ne is None:
+            return Response(b"", SW.WRONG_LE | 1)
+        free = [one for one in range(1, self.profile.channels) if one not in self._channels and number in (0, one)]
+        if not free:
+            return Response(b"", SW.FUNCTION_NOT_SUPPORTED)
+        if origin and self._channels[origin] is not None:
+            return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
+        self._channels[free[0]] = None
+        return Response(b"" if number else bytes(free[:1]), SW.OK)
+
+    def _close_channel(self, number: int) -> Response:
+        if number == 0:
+            return Response(b"", SW.FUNCTION_NOT_SUPPORTED)
+        if number not in self._channels:
+            return Response(b"", SW.NO_INFORMATION_GIVEN)
+        left = self._channels.pop(number)
+        if left is not None:
+            self.seats[left].deselect()
+        return Response(b"", SW.OK)
+
+    def _leave_all(self) -> None:
+        self._channels = {0: None}
+        for seat in self.seats.values():
+            seat.reset()
 
     def random(self, length: int) -> bytes:
         """The next random bytes: SHA-256 in counter mode over the seed."""
@@ -250,6 +208,12 @@ class Chip:
             out += sha256(self.seed + b"/" + self.draws.to_bytes(8)).digest()
             self.draws += 1
         return out[:length]
+
+    def record_work(self) -> Work:
+        """A list that gets, from now on, what the chip does; it goes on until the next call, or until memory.work is None again."""
+        work: Work = []
+        self.memory.work = work
+        return work
 
     def snapshot(self) -> Snapshot:
         """The memory as it is."""
@@ -261,13 +225,29 @@ class Chip:
         self.power_off()
 
     def fork(self) -> Self:
-        """A chip of its own with the same applets, memory and random generator, powered off."""
-        copy = type(self)(self.seed)
+        """A chip of its own with the same profile, applets, memory, wear and random generator, powered off."""
+        copy = type(self)(self.seed, self.profile, self._make_memory)
+        for aid, applet_class in self.classes.items():
+            copy._place(applet_class, aid)
+        copy.restore(self.snapshot())
+        copy.memory.wear = None if self.memory.wear is None else dict(self.memory.wear)
+        copy.draws = self.draws
+        return copy
+
+    def on(self, profile: Profile, make_memory: MemoryMaker = Memory) -> "Chip":
+        """The same card on another chip: applets, memory and random generator, nothing worn. Raises DoesNotFit."""
+        copy = Chip(self.seed, profile, make_memory)
         for aid, applet_class in self.classes.items():
             copy.install(applet_class, aid)
         copy.restore(self.snapshot())
+        copy.memory.wear = {}
         copy.draws = self.draws
         return copy
+
+
+def _needs(applet_class: AppletClass) -> Needs:
+    needs: Needs = getattr(applet_class, "NEEDS", NOTHING)
+    return needs
 
 
 def _status_of_malformed(raw: bytes) -> SW:

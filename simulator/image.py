@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from joren.apdu import Key
 
-from .chip import ATR, Chip
+from .chip import Chip
 from .memory import Region, Secrecy
 from .roles import role_of
 
@@ -36,7 +36,7 @@ def image_of(chip: Chip, storage: Key | None = None, *, with_secrets: bool = Fal
     image: Json = {
         "format": FORMAT,
         "version": VERSION,
-        "atr": ATR.hex().upper(),
+        "atr": chip.profile.atr.hex().upper(),
         "random": {"draws": chip.draws, **_seed(chip, storage, with_secrets)},
         "instances": [_instance(chip, aid, storage, with_secrets) for aid in chip.applets],
     }

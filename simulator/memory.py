@@ -5,15 +5,23 @@ open, and counted. Committing a transaction is numbered too: it is the moment th
 away in place of the n-th write or commit from now: nothing of it happens, PowerCut is raised, and every later write fails alike until
 `power_up`, which rolls an open transaction back. So whatever the program above does on its way out, the memory is what a pulled card's
 would be. A write that is not atomic is torn at every byte; and whether an abort takes it back is not known on a real card, so
-`keep_non_atomic` says which of the two happens.
+`keep_non_atomic` says which of the two happens. The journal has room for `commit_capacity_bytes`: old values, and so many bytes a write.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Memory", "PowerCut", "Region", "Secrecy", "Snapshot", "Statistics"]
+from .work import Op, Work
+
+__all__ = ["JournalFull", "Memory", "PowerCut", "Region", "Secrecy", "Snapshot", "Statistics", "Wear"]
 
 Snapshot = bytes
+Wear = dict[tuple[int, int], int]
+"""How often the bytes from an address on, so many, were written as one."""
+
+
+class JournalFull(Exception):
+    """The writes of a transaction are more than the chip's commit capacity (Java Card: TransactionException.BUFFER_FULL)."""
 
 
 class PowerCut(BaseException):
@@ -51,15 +59,24 @@ class Statistics:
 class Memory:
     """Non-volatile memory. Not for use by several threads at once.
 
-    `cut` is the write that last did not happen for want of power: address and size, both 0 for a commit.
+    `cut` is the write that last did not happen for want of power: address and size, both 0 for a commit. `work`, if there is one, gets
+    every write and commit; `wear` counts how often each range was written, or is None.
     """
 
-    __slots__ = ("_cells", "_countdown", "_journal", "cut", "keep_non_atomic", "powered", "regions", "statistics")
+    __slots__ = (
+        "_cells", "_countdown", "_journal", "_room", "commit_capacity_bytes", "commit_overhead_bytes", "cut", "keep_non_atomic", "powered",
+        "regions", "statistics", "wear", "work",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, commit_capacity_bytes: int | None = None, commit_overhead_bytes: int = 0) -> None:
         self._cells = bytearray()
         self._journal: list[tuple[int, bytes]] | None = None
+        self._room = 0
         self._countdown = 0
+        self.commit_capacity_bytes = commit_capacity_bytes
+        self.commit_overhead_bytes = commit_overhead_bytes
+        self.work: Work | None = None
+        self.wear: Wear | None = {}
         self.powered = True
         self.cut: tuple[int, int] | None = None
         self.keep_non_atomic = False
@@ -83,14 +100,15 @@ class Memory:
         return bytes(self._cells[address : address + size])
 
     def write(self, address: int, data: bytes) -> None:
-        """Writes data at address, as one. Raises PowerCut if the power goes."""
-        self._tick(address, len(data))
-        end = address + len(data)
+        """Writes data at address, as one. Raises PowerCut if the power goes, JournalFull where the transaction has no room for it."""
+        size = len(data)
+        self._tick(address, size)
+        end = address + size
         if self._journal is not None:
+            self._take_room(size)
             self._journal.append((address, bytes(self._cells[address:end])))
         self._cells[address:end] = data
-        self.statistics.writes += 1
-        self.statistics.bytes_written += len(data)
+        self._count(address, size)
 
     def write_non_atomic(self, address: int, data: bytes) -> None:
         """Writes data at address, byte by byte; in a transaction without a word in the journal, if `keep_non_atomic`. Raises PowerCut."""
@@ -99,8 +117,7 @@ class Memory:
             if self._journal is not None and not self.keep_non_atomic:
                 self._journal.append((offset, bytes(self._cells[offset : offset + 1])))
             self._cells[offset] = byte
-        self.statistics.writes += 1
-        self.statistics.bytes_written += len(data)
+        self._count(address, len(data))
 
     @property
     def in_transaction(self) -> bool:
@@ -112,6 +129,7 @@ class Memory:
         if self._journal is not None:
             raise RuntimeError("a transaction is open already")
         self._journal = []
+        self._room = self.commit_capacity_bytes or 0
 
     def commit(self) -> None:
         """Makes the writes of the transaction stay. Raises PowerCut, and they do not."""
@@ -122,7 +140,9 @@ class Memory:
         statistics = self.statistics
         statistics.transactions += 1
         statistics.last_transaction_writes = len(journal)
-        statistics.last_transaction_bytes = sum(len(old) for _, old in journal)
+        statistics.last_transaction_bytes = sum([len(old) for _, old in journal])
+        if self.work is not None:
+            self.work.append((Op.COMMIT, statistics.last_transaction_bytes))
 
     def abort(self) -> None:
         """Takes the writes of the transaction back; without power that waits for power_up."""
@@ -158,6 +178,21 @@ class Memory:
             if region.address <= address < region.address + region.size:
                 return region
         raise IndexError(f"address {address}: no region has it")
+
+    def _take_room(self, size: int) -> None:
+        """Raises JournalFull; nothing of the write has happened then."""
+        if self.commit_capacity_bytes is not None:
+            self._room -= size + self.commit_overhead_bytes
+            if self._room < 0:
+                raise JournalFull(f"commit capacity: {self.commit_capacity_bytes} bytes, the transaction needs {-self._room} more")
+
+    def _count(self, address: int, size: int) -> None:
+        self.statistics.writes += 1
+        self.statistics.bytes_written += size
+        if self.wear is not None:
+            self.wear[address, size] = self.wear.get((address, size), 0) + 1
+        if self.work is not None:
+            self.work.append((Op.WRITE, size))
 
     def _tick(self, address: int, size: int) -> None:
         if not self.powered:

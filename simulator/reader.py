@@ -1,4 +1,7 @@
-"""A reader in the same process: cards are put in and pulled out, and APDUs get lost on order."""
+"""A reader in the same process: cards are put in and pulled out, and APDUs get lost on order.
+
+It speaks the protocol of the card's first interface, or the one it is given. With T=0 it passes up what the card says, 61XX and 6CXX, as
+PC/SC readers do; joren.host.dialog puts the answers together."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,8 +12,10 @@ from joren.apdu import Command, LinkLost, Response
 
 from .chip import Chip
 from .memory import PowerCut
+from .protocol import Protocol, T0Card, usual_protocol
+from .work import Work
 
-__all__ = ["Loss", "Losses", "Observer", "Reader", "When"]
+__all__ = ["Loss", "Losses", "Meter", "Observer", "Reader", "When"]
 
 
 class When(Enum):
@@ -45,13 +50,21 @@ Observer = Callable[[str, str, Command | None, Response | None], None]
 """Called with the reader's name, an event (`apdu`, `insert`, `remove`, `reset`), the command, and the response if one arrived."""
 
 
-class Reader:
-    """A reader with at most one card. `transmit` is the seam the host library wants."""
+Meter = Callable[[Chip, Protocol, Command, Response, Work], None]
+"""Called after each APDU with what the chip did for it."""
 
-    def __init__(self, name: str = "reader") -> None:
+
+class Reader:
+    """A reader with at most one card. `transmit` is the seam the host library wants. `meter`, if there is one, is told what each APDU was."""
+
+    def __init__(self, name: str = "reader", protocol: Protocol | None = None) -> None:
         self.name = name
         self.chip: Chip | None = None
         self.powered = False
+        self.protocol = Protocol.T1
+        self.meter: Meter | None = None
+        self._wanted = protocol
+        self._t0: T0Card | None = None
         self.losses: Losses | None = None
         self.observers: list[Observer] = []
 
@@ -61,9 +74,15 @@ class Reader:
         return self.chip is not None
 
     def insert(self, chip: Chip) -> bytes:
-        """Puts a card in and powers it; answers its ATR. Raises ValueError if one is in."""
+        """Puts a card in and powers it; answers its ATR. Raises ValueError if one is in, or does not have the reader's protocol."""
         if self.chip is not None:
             raise ValueError(f"{self.name}: a card is in already")
+        protocol = self._wanted or usual_protocol(chip)
+        if protocol.value not in chip.profile.protocols:
+            has = ", ".join(chip.profile.protocols)
+            raise ValueError(f"{self.name}: a card with {protocol.value} expected, {chip.profile.title} has {has}")
+        self._t0 = T0Card(chip) if protocol is Protocol.T0 else None
+        self.protocol = protocol
         self.chip = chip
         self.powered = True
         self._tell("insert")
@@ -83,6 +102,8 @@ class Reader:
         if self.chip is None:
             raise LinkLost(f"{self.name}: no card")
         self.chip.power_off()
+        if self._t0 is not None:
+            self._t0.reset()
         self.powered = True
         self._tell("reset")
         return self.chip.power_on()
@@ -96,12 +117,24 @@ class Reader:
         if when is When.BEFORE:
             self._break(chip, command)
         try:
-            response = chip.process(command)
+            response = self._exchange(chip, command)
         except PowerCut:
             self._break(chip, command)
         if when is When.AFTER:
             self._break(chip, command)
         self._tell("apdu", command, response)
+        return response
+
+    def _exchange(self, chip: Chip, command: Command) -> Response:
+        transmit = chip.process if self._t0 is None else self._t0.transmit
+        if self.meter is None:
+            return transmit(command)
+        work = chip.record_work()
+        try:
+            response = transmit(command)
+        finally:
+            chip.memory.work = None
+        self.meter(chip, self.protocol, command, response, work)
         return response
 
     def _break(self, chip: Chip, command: Command) -> Never:

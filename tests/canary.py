@@ -23,9 +23,9 @@ from joren.apdu.tlv import MalformedTlv
 from joren.applet.applet import Refused
 from joren.host import DialogError
 from joren.host.replay.log import BadLog
-from joren.simulator.chip import StoredKey
 from joren.simulator.image import BadImage
 from joren.simulator.reader import Reader
+from joren.simulator.seat import StoredKey
 from joren.simulator.trace import BadTrace, TraceWriter
 
 __all__ = ["Canary", "leaks", "watch"]

@@ -6,7 +6,7 @@ import pytest
 
 from joren.apdu import SW, Command, Key, Response
 from joren.applet.platform import Platform
-from joren.simulator.chip import ATR, Chip
+from joren.simulator.chip import IDEAL, Chip
 from joren.simulator.memory import PowerCut
 
 AID_A, AID_B = bytes.fromhex("F000000001"), bytes.fromhex("F00000000201")
@@ -55,7 +55,7 @@ def chip_with_toys() -> Chip:
     chip = Chip(b"seed")
     chip.install(Toy, AID_A)
     chip.install(Toy, AID_B)
-    assert chip.power_on() == ATR
+    assert chip.power_on() == IDEAL.atr
     return chip
 
 
@@ -82,7 +82,8 @@ def test_nothing_selected() -> None:
         (bytes(17), 4, 0x00, SW.WRONG_LENGTH, b""),
         (AID_A + b"\x00", 4, 0x00, SW.FILE_NOT_FOUND, b""),
         (AID_A, 0, 0x00, SW.INCORRECT_P1_P2, b""),
-        (AID_A, 4, 0x02, SW.INCORRECT_P1_P2, b""),
+        (AID_A, 4, 0x02, SW.OK, AID_A),
+        (AID_A, 4, 0x04, SW.INCORRECT_P1_P2, b""),
     ],
 )
 def test_select_by_name(aid: bytes, p1: int, p2: int, sw: int, found: bytes) -> None:

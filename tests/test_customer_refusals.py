@@ -147,6 +147,9 @@ def home(name: str) -> Customer:
     return in_state(LifeCycle.SELECTABLE if name == "STORE DATA" else LifeCycle.ISSUED)
 
 
+CHANNELS = (0x01, 0x02, 0x03, 0x81, 0x82, 0x83)
+
+
 def codes(top: int = 256) -> Iterator[int]:
     """The instruction bytes that there can be."""
     return (code for code in range(top) if code >> 4 not in (6, 9))
@@ -158,11 +161,13 @@ def test_unknown_classes_and_instructions() -> None:
     before = customer.chip.snapshot()
     for cla in range(0xFF):
         for ins in codes() if cla in (0x00, 0x80) else (0xA4, 0x20, 0x30, 0xFF):
-            if (cla, ins) not in INSTRUCTIONS:
+            if (cla, ins) not in (*INSTRUCTIONS, (0x00, Ins.MANAGE_CHANNEL)) and not (cla in CHANNELS and ins == Ins.SELECT):
                 expected = SW.INS_NOT_SUPPORTED if cla in (0x00, 0x80) else SW.CLA_NOT_SUPPORTED
+                expected = SW.LOGICAL_CHANNEL_NOT_SUPPORTED if cla in CHANNELS else expected
                 assert customer.send(cla, ins, 4, 0, customer.aid, 256) == Response(b"", expected), (cla, ins)
     assert customer.chip.snapshot() == before
-    refuses(customer, Command(0x81, Ins.TRANSACT, 1, 1), SW.CLA_NOT_SUPPORTED)
+    refuses(customer, Command(0x81, Ins.TRANSACT, 1, 1), SW.LOGICAL_CHANNEL_NOT_SUPPORTED)
+    refuses(verified(), Command(0x84, Ins.TRANSACT, 1, 1), SW.CLA_NOT_SUPPORTED)
 
 
 @EVERY_LINE
@@ -231,7 +236,7 @@ def test_no_session_has_a_nonce_that_is_known_beforehand() -> None:
     ("p1", "p2", "data", "sw"),
     [
         (0x00, 0x0C, "F06A6F72656E010001", SW.INCORRECT_P1_P2),
-        (0x04, 0x02, "F06A6F72656E010001", SW.INCORRECT_P1_P2),
+        (0x04, 0x04, "F06A6F72656E010001", SW.INCORRECT_P1_P2),
         (0x04, 0x04, "F06A6F72", SW.INCORRECT_P1_P2),
         (0x04, 0x0C, "", SW.WRONG_LENGTH),
         (0x04, 0x0C, "F06A6F72", SW.WRONG_LENGTH),
