@@ -1,5 +1,7 @@
 """Logical channels: opened, closed, each with a session of its own; SELECT of the next occurrence. One row an APDU, with what must come."""
 
+from collections.abc import Callable
+
 import pytest
 
 from cardkit import PIN, Customer, pin_block
@@ -112,13 +114,14 @@ def test_each_channel_has_its_own_session() -> None:
     chip.install(CustomerCard, SECOND)
     info = customer.select()
     assert customer.send(0x00, Ins.VERIFY, 0, 0x81, pin_block(PIN)).ok
-    for step in (
+    steps: list[Callable[[], object]] = [
         lambda: select(chip, SECOND, 1),
         lambda: select(chip, SECOND, 1),
         lambda: chip.process(Command(0x81, Ins.STORE_DATA, 0x08, 0, b"\x01\x01")),
         lambda: chip.process(channel_command(OPEN, 0)),
         lambda: chip.process(channel_command(CLOSE, 1, ne=None)),
-    ):
+    ]
+    for step in steps:
         step()
         assert customer.send(0x00, Ins.VERIFY, 0, 0x81).ok
     customer.info = info
