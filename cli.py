@@ -9,11 +9,14 @@ from click.shell_completion import get_completion_class
 
 from joren.commands.card import card
 from joren.commands.demo import demo
+from joren.commands.estimate import estimate
 from joren.commands.output import Commands
+from joren.commands.profiles import profiles
 from joren.commands.shop import shop
 from joren.commands.tear import tear
 from joren.commands.till import load, pay, redeem, settle, tap, void
 from joren.commands.trace import decode, trace
+from joren.commands.wear import wear
 from joren.commands.workspace import Workspace
 
 __all__ = ["main"]
@@ -61,7 +64,7 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "joren", "_JOREN_COMPLETE").source())
 
 
-for command in (demo, card, shop, tap, redeem, load, pay, void, settle, trace, decode, tear, completion):
+for command in (demo, card, shop, tap, redeem, load, pay, void, settle, trace, decode, tear, estimate, wear, profiles, completion):
     main.add_command(command)
 
 if __name__ == "__main__":

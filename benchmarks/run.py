@@ -1,8 +1,9 @@
 """Measures, side by side in one run, so that only the ratios count: `./run bench`.
 
 Purchases: both cards, the till with its journal, and all cryptography in one process, beside the limit that the same AES-CMACs alone
-set; and where the time goes, by layer. TLV and records: ours beside construct doing the same. A figure is the best of several rounds, of
-which each runs every rival once; the machine's noise only ever adds.
+set; with the memory's journal, its wear, the trace and the meter of work on and off, one at a time; and where the time goes, by layer. TLV
+and records: ours beside construct doing the same. A figure is the best of several rounds, of which each runs every rival once; the
+machine's noise only ever adds.
 """
 
 import cProfile
@@ -12,7 +13,8 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pstats import Stats
-from time import process_time
+from time import perf_counter, process_time
+from typing import Any
 
 import construct as cs
 from rich.console import Console
@@ -26,7 +28,9 @@ from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
 from joren.host import DEFAULT_PRODUCT, Journal, Masters, ShopCardHolder, Slot, SoftwareKeys, Till, issue_customer, issue_shop, run
 from joren.simulator.chip import Chip
+from joren.simulator.memory import Memory
 from joren.simulator.reader import Reader
+from joren.simulator.trace import TraceWriter
 
 __all__ = ["main"]
 
@@ -44,14 +48,38 @@ class Figure:
     beside: str | None = None
 
 
+class NoJournal(Memory):
+    """A memory that keeps no old values: nothing can be taken back."""
+
+    def begin(self) -> None:
+        """Nothing to do."""
+
+    def commit(self) -> None:
+        """Nothing to do."""
+
+
+class Nowhere:
+    """Where a trace goes that nobody reads."""
+
+    def write(self, _text: str) -> None:
+        """Nothing to do."""
+
+
 class Counter:
     """A till and its cards, on chips in this process."""
 
-    def __init__(self, by_card: bool) -> None:
+    def __init__(
+        self, by_card: bool, *, make_memory: type[Memory] = Memory, wear: bool = True, trace: bool = False, metered: bool = False
+    ) -> None:
         product, masters = DEFAULT_PRODUCT, Masters.create()
         self.sold = 0
         self.reader, shop_reader = Reader("customer card"), Reader("shop card")
-        self.chip, shop = Chip(b"customer"), Chip(b"shop")
+        self.chip, shop = Chip(b"customer", make_memory=make_memory), Chip(b"shop", make_memory=make_memory)
+        for reader, chip in ((self.reader, self.chip), (shop_reader, shop)):
+            chip.memory.wear = {} if wear else None
+            reader.meter = (lambda *_of_an_apdu: None) if metered else None
+            if trace:
+                TraceWriter(Nowhere(), perf_counter).attach(reader)
         self.chip.install(CustomerCard, aid(AID_CUSTOMER, product.programme))
         shop.install(ShopCard, aid(AID_SHOP, product.programme))
         self.links: dict[Slot, Transmit] = {Slot.CUSTOMER: self.reader.transmit, Slot.SHOP: shop_reader.transmit}
@@ -115,6 +143,26 @@ def purchases() -> list[Figure]:
         rivals[f"{kind} purchase, its CMACs alone"] = (cmacs(two_card), RECORDS)
     found = best(rivals)
     return [Figure(name, rate, None if "alone" in name else f"{name}, its CMACs alone") for name, rate in found.items()]
+
+
+SWITCHED: dict[str, dict[str, Any]] = {
+    "wear not counted": {"wear": False},
+    "no journal": {"make_memory": NoJournal},
+    "trace on": {"trace": True},
+    "work metered": {"metered": True},
+}
+
+
+def switched() -> list[Figure]:
+    """Purchases a second with one thing on that is usually off, or the other way round."""
+    usual = {f"{kind} purchase, as it is": (Counter(two).purchases, PURCHASES) for kind, two in (("one-card", False), ("two-card", True))}
+    others = {
+        f"{kind} purchase, {name}": (Counter(two, **options).purchases, PURCHASES)
+        for kind, two in (("one-card", False), ("two-card", True))
+        for name, options in SWITCHED.items()
+    }
+    found = best({**usual, **others})
+    return [Figure(name, rate, name.partition(",")[0] + ", as it is" if name in others else None) for name, rate in found.items()]
 
 
 def layers(two_card: bool) -> dict[str, float]:
@@ -193,7 +241,7 @@ def _repeat(work: Callable[[], object]) -> Callable[[int], None]:
 
 def main(arguments: list[str]) -> None:
     """Prints tables; with `--json` one object."""
-    figures = purchases() + records()
+    figures = purchases() + switched() + records()
     card_kb, copies = cards()
     figures += [Figure(f"{name} of a card", rate) for name, rate in copies.items()]
     shares = {"one-card": layers(two_card=False), "two-card": layers(two_card=True)}
@@ -206,7 +254,7 @@ def main(arguments: list[str]) -> None:
     for figure in figures:
         ratio = "" if figure.beside is None else f"{figure.per_second / rates[figure.beside]:.2f} of {figure.beside}"
         table.add_row(figure.name, f"{figure.per_second:,.0f}", ratio)
-    console = Console(width=120)
+    console = Console(width=140)
     console.print(table)
     console.print(f"a personalized card in memory: {card_kb:.1f} KB, of {CARDS:,} at once")
     where = Table("where the time goes", *shares, box=None)

@@ -14,8 +14,9 @@ from joren.host.kiosk import read_receipts, view_customer
 from joren.host.pin import change_pin, unblock_pin
 from joren.host.selecting import select_customer
 from joren.simulator.image import image_of, load_image, save_image
+from joren.simulator.profile import load_profile
 
-from .options import card_argument, pin_options, read_pins, time_option
+from .options import card_argument, pin_options, profile_option, read_pins, time_option
 from .output import Commands, console, json_option, reply
 from .views import customer_fields, customer_picture, identity_fields, log_picture, receipt_fields
 from .workspace import CARDS, Workspace, pass_workspace
@@ -33,10 +34,11 @@ def card() -> None:
 @card.command("new")
 @click.argument("name")
 @click.option("--id", "card_id", metavar="HEX", help="The card id, 8 bytes; at random if left out.")
+@profile_option
 @pin_options
 @json_option
 @pass_workspace
-def new(workspace: Workspace, name: str, card_id: str | None, pin_file: Path | None, ask_pin: bool) -> None:
+def new(workspace: Workspace, name: str, card_id: str | None, profile: str, pin_file: Path | None, ask_pin: bool) -> None:
     """Make a customer card in the simulator and issue it.
 
     With a PIN: --pin-file has the PIN in its first line and the PUK (8 digits) in its second; --ask-pin asks for both.
@@ -45,6 +47,7 @@ def new(workspace: Workspace, name: str, card_id: str | None, pin_file: Path | N
     Examples:
       joren card new alice
       joren card new bob --id 0102030405060708 --ask-pin
+      joren card new carol --profile jcop4
     """
     pin, puk = read_pins(pin_file, ask_pin, "PIN", "PUK")
     try:
@@ -55,9 +58,9 @@ def new(workspace: Workspace, name: str, card_id: str | None, pin_file: Path | N
         path = workspace.new_path(CARDS, name)
         _check_new(workspace, identity)
         dialog = issue_customer(workspace.product, workspace.masters, identity, pin=pin, puk=puk)
-        with workspace.followed(CARDS, workspace.blank(CARDS), path) as reader:
+        with workspace.followed(CARDS, workspace.blank(CARDS, load_profile(profile)), path) as reader:
             info = run(dialog, {Slot.CUSTOMER: reader.transmit})
-    fields = {"name": name, "image": str(path), **identity_fields(info)}
+    fields = {"name": name, "image": str(path), "profile": profile, **identity_fields(info)}
     reply("card-new", fields, lambda: click.echo(f"{name}: card {fields['card_id']}, {fields['state']}, in {path}"))
 
 

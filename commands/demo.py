@@ -1,7 +1,7 @@
 """joren demo: a purchase log through simulated cards, and what the ranks on the cards foretold."""
 
 from collections import Counter as Tally
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -28,13 +28,17 @@ from joren.host import (
     issue_shop,
     run,
 )
+from joren.host.replay.carddata import CardData
 from joren.host.replay.log import Log, read_log
 from joren.host.replay.page import page
 from joren.host.replay.play import Counter, Customer, Play
 from joren.host.replay.summary import Summary, summarize
-from joren.simulator.chip import Chip
+from joren.simulator.chip import IDEAL, Chip
+from joren.simulator.profile import Profile, load_profile
+from joren.simulator.protocol import Protocol, slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
 
+from .demo_cards import CardMeter
 from .output import console, json_option, reply, table
 
 __all__ = ["demo"]
@@ -52,7 +56,9 @@ ALL = 0xFFFFFFFF
 class Street:
     """A till with software keys, tills with shop cards, and a card for every customer of the log, all on chips in this process."""
 
-    def __init__(self, product: Product, masters: Masters) -> None:
+    def __init__(self, product: Product, masters: Masters, profile: Profile = IDEAL, meter: CardMeter | None = None) -> None:
+        self.profile = profile
+        self.meter = meter
         self.product = product
         self.masters = masters
         keys = SoftwareKeys(product.programme, 1, 0, masters.till)
@@ -61,7 +67,10 @@ class Street:
             Counter(f"shop card {number}", Till(ShopCardHolder(product.programme), Journal(":memory:")), by_card=True)
             for number in range(2, SHOP_CARDS + 2)
         ]
-        self.readers = {counter.name: {Slot.CUSTOMER: Reader("customer card")} for counter in (self.software, *self.with_cards)}
+        self.readers = {
+            counter.name: {Slot.CUSTOMER: self._reader("customer card", tap_protocol(profile))}
+            for counter in (self.software, *self.with_cards)
+        }
         for number, counter in enumerate(self.with_cards, 2):
             self.readers[counter.name][Slot.SHOP] = self._shop_card(number)
         self.chips: dict[str, Chip] = {}
@@ -80,10 +89,12 @@ class Street:
         product = self.product
         modes = TWO_CARD if customer.counter.by_card else ONE_CARD
         product = replace(product, limits=replace(product.limits, modes=modes))
-        chip = Chip(b"customer card" + number.to_bytes(4))
+        chip = Chip(b"customer card" + number.to_bytes(4), self.profile)
         chip.install(CustomerCard, aid(AID_CUSTOMER, product.programme))
         self.chips[customer.name] = chip
         run(issue_customer(product, self.masters, (number + 1).to_bytes(8)), self.tap(customer))
+        if self.meter is not None:
+            self.meter.issued(chip)
 
     def tap(self, customer: Customer) -> Mapping[Slot, Transmit]:
         """Puts the card of a customer into the reader of its counter."""
@@ -97,11 +108,31 @@ class Street:
         return {slot: reader.transmit for slot, reader in self.readers[counter.name].items()}
 
     def _shop_card(self, number: int) -> Reader:
-        reader, chip = Reader("shop card"), Chip(b"shop card" + number.to_bytes(4))
+        reader, chip = self._reader("shop card", slot_protocol(self.profile)), Chip(b"shop card" + number.to_bytes(4), self.profile)
         chip.install(ShopCard, aid(AID_SHOP, self.product.programme))
         reader.insert(chip)
         run(issue_shop(self.product, self.masters, number, 1, ALL, 0, may_load=False), {Slot.SHOP: reader.transmit})
+        if self.meter is not None:
+            self.meter.issued(chip)
         return reader
+
+    def _reader(self, name: str, protocol: Protocol) -> Reader:
+        reader = Reader(name, protocol)
+        if self.meter is not None:
+            self.meter.follow(reader)
+        return reader
+
+    def card_data(self, customers: Iterable[Customer]) -> CardData | None:
+        """What is to be told of the cards, if they were metered."""
+        if self.meter is None:
+            return None
+        used = list(customers)
+        taps = {id(self.chips[customer.name]): customer.taps for customer in used}
+        shops = {}
+        for counter in self.with_cards:
+            chip = self.readers[counter.name][Slot.SHOP].chip
+            shops[id(chip)] = sum(customer.taps for customer in used if customer.counter is counter)
+        return self.meter.told(taps, shops)
 
 
 @click.command("demo")
@@ -109,12 +140,17 @@ class Street:
 @click.option("--cut", metavar="DAY", help="The cards are read after this day. Default: 1997-09-30, or half of your log.")
 @click.option("--skip-bad", is_flag=True, help="Leave out lines that are wrong; else nothing is played.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first customers of the log, this many.")
+@click.option(
+    "--card", metavar="NAME", help="On cards of this profile (joren profiles): the page tells tap times and the life of the memory."
+)
 @click.option("--customer", help="Whose score over time is drawn; else one that joren picks.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("joren-demo.html"), show_default=True, help="The page."
 )
 @json_option
-def demo(purchases: Path | None, cut: str | None, skip_bad: bool, limit: int | None, customer: str | None, out: Path) -> None:
+def demo(
+    purchases: Path | None, cut: str | None, skip_bad: bool, limit: int | None, card: str | None, customer: str | None, out: Path
+) -> None:
     """Play a purchase log through cards, and show how the ranks of one day foretold the rest.
 
     Half of the customers have cards for tills with software keys (one-card), half for tills with a shop card (two-card). Every purchase
@@ -124,19 +160,23 @@ def demo(purchases: Path | None, cut: str | None, skip_bad: bool, limit: int | N
     Examples:
       joren demo
       joren demo --limit 500 --out small.html
+      joren demo --card jcop4
       joren demo --purchases my.csv --cut 2025-12-31 --skip-bad
     """
     begun = monotonic()
+    profile = None if card is None else load_profile(card)
     log = _read(purchases or CDNOW, skip_bad, limit)
     day = _cut(log, cut, CDNOW_CUT if purchases is None else None)
     if not out.parent.is_dir():
         raise HostError(f"--out: a folder {out.parent} expected, there is none")
-    summary, product = _play(log, day, customer)
+    summary, product, cards = _play(log, day, customer, profile)
     seconds = monotonic() - begun
     source = "CDNOW" if purchases is None else purchases.name
-    out.write_text(page(summary, product, source, day), encoding="utf-8")
+    out.write_text(page(summary, product, source, day, cards), encoding="utf-8")
     fields = {**asdict(summary), "agrees": summary.agrees, "cut": day.isoformat(), "page": str(out), "seconds": round(seconds, 1)}
-    reply("demo", fields, lambda: _show(summary, product, source, day, out, seconds))
+    if cards is not None:
+        fields["card_data"] = asdict(cards)
+    reply("demo", fields, lambda: _show(summary, product, source, day, out, seconds, cards))
     if not summary.agrees:
         raise SystemExit(1)
 
@@ -162,9 +202,9 @@ def _cut(log: Log, text: str | None, default: date | None) -> date:
     return day
 
 
-def _play(log: Log, day: date, watched: str | None) -> tuple[Summary, Product]:
+def _play(log: Log, day: date, watched: str | None, profile: Profile | None) -> tuple[Summary, Product, CardData | None]:
     product, masters = _product(log), Masters.create()
-    street = Street(product, masters)
+    street = Street(product, masters) if profile is None else Street(product, masters, profile, CardMeter(profile))
     names = sorted({row.card for row in log.rows})
     customers = {name: Customer(name, street.counter_of(number)) for number, name in enumerate(names)}
     cut = datetime.combine(day + timedelta(days=1), datetime.min.time())
@@ -183,7 +223,7 @@ def _play(log: Log, day: date, watched: str | None) -> tuple[Summary, Product]:
             play.tap(row, after_cut=True)
         for customer in progress.track(list(play.used()), description="cards read at the end"):
             play.read_at_end(customer, product.hour_of(log.rows[-1].time))
-    return summarize(play, street.counters, masters, len(log.bad)), product
+    return summarize(play, street.counters, masters, len(log.bad)), product, street.card_data(play.used())
 
 
 def _check_span(log: Log, product: Product) -> None:
@@ -220,7 +260,7 @@ def _watched(log: Log, wanted: str | None) -> str:
     return Tally(card for card, _ in sorted(weeks)).most_common(1)[0][0] if weeks else log.rows[0].card
 
 
-def _show(summary: Summary, product: Product, source: str, day: date, out: Path, seconds: float) -> None:
+def _show(summary: Summary, product: Product, source: str, day: date, out: Path, seconds: float, cards: CardData | None) -> None:
     screen = console()
     screen.print(
         f"{escape(source)}: {summary.purchases:,} purchases of {summary.cards:,} cards, {summary.cards_one_card:,} one-card and "
@@ -250,4 +290,19 @@ def _show(summary: Summary, product: Product, source: str, day: date, out: Path,
         f"Receipts verified with the issuer's key: {summary.receipts_verified:,} of {summary.purchases:,}; with any one bit flipped: "
         f"{'refused' if summary.flipped_bit_refused else '[red]ACCEPTED[/]'}"
     )
+    if cards is not None:
+        _show_cards(cards)
     screen.print(f"The page with pictures: {escape(str(out))}")
+
+
+def _show_cards(cards: CardData) -> None:
+    screen = console()
+    for kind, times in (("one-card", cards.one_card), ("two-card", cards.two_card)):
+        if times is not None:
+            told = f"half of {times.taps:,} taps within {times.median_ms:.0f} ms, 95 % within {times.p95_ms:.0f} ms"
+            screen.print(f"{escape(cards.profile)}, {kind}: {told}")
+    for one in cards.memory:
+        years = "no end" if one.years is None else f"{one.years:,.1f} years"
+        screen.print(
+            f"{one.what} card: {one.writes_per_tap:.2f} writes of its hottest page a tap; at {one.taps_a_day:g} taps a day {years}"
+        )

@@ -11,7 +11,7 @@ from joren.host import HostError
 
 from .workspace import CARDS, SHOPS, Place, Workspace
 
-__all__ = ["card_argument", "complete_shops", "pin_options", "read_pins", "shop_argument", "time_option"]
+__all__ = ["card_argument", "complete_shops", "pin_options", "profile_option", "read_pins", "shop_argument", "time_option"]
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,6 +45,12 @@ def card_argument(function: F) -> F:
 def shop_argument(function: F) -> F:
     """SHOP: a shop card."""
     return click.argument("shop", shell_complete=_complete(SHOPS))(function)
+
+
+def profile_option(function: F) -> F:
+    """--profile: which chip a new card is made on."""
+    text = "The chip: a card profile (joren profiles), or a TOML file of your own."
+    return click.option("--profile", metavar="NAME", default="ideal", show_default=True, help=text)(function)
 
 
 def time_option(function: F) -> F:

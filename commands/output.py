@@ -16,8 +16,11 @@ from rich.text import Text
 
 from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError
 from joren.host.replay.log import BadLog
+from joren.simulator.chip import DoesNotFit
 from joren.simulator.image import BadImage
+from joren.simulator.profile import BadProfile
 from joren.simulator.trace import BadTrace
+from joren.simulator.wire import NoWire
 
 __all__ = ["Commands", "Failure", "bar", "console", "json_option", "reply", "table", "wants_json"]
 
@@ -33,6 +36,9 @@ EXIT_CODES: dict[type[Exception], int] = {
     JournalError: 6,
     BadImage: 6,
     BadLog: 6,
+    BadProfile: 2,
+    NoWire: 2,
+    DoesNotFit: 2,
     BadTrace: 6,
     OSError: 6,
 }

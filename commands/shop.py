@@ -7,9 +7,10 @@ import click
 from joren.host import CardRefused, HostError, Slot, issue_shop, run, set_shop_status
 from joren.host.kiosk import view_shop
 from joren.host.selecting import select_shop
+from joren.simulator.profile import load_profile
 
 from .card import STATES
-from .options import shop_argument
+from .options import profile_option, shop_argument
 from .output import Commands, console, json_option, reply
 from .views import shop_fields, shop_identity, shop_picture
 from .workspace import SHOPS, Workspace, pass_workspace
@@ -32,9 +33,10 @@ def shop() -> None:
 @click.option("--points", type=click.IntRange(0, 0xFFFFFFFF), default=100_000, show_default=True, help="Points it may grant.")
 @click.option("--money", default="1000", show_default=True, help="Money it may load.")
 @click.option("--may-load/--may-not-load", default=True, show_default=True, help="Whether it gets the key to load purses.")
+@profile_option
 @json_option
 @pass_workspace
-def new(workspace: Workspace, name: str, number: int | None, terminal: int, points: int, money: str, may_load: bool) -> None:
+def new(workspace: Workspace, name: str, number: int | None, terminal: int, points: int, money: str, may_load: bool, profile: str) -> None:
     """Make a shop card in the simulator and issue it.
 
     \b
@@ -49,9 +51,9 @@ def new(workspace: Workspace, name: str, number: int | None, terminal: int, poin
         if (number, terminal) in taken:
             raise HostError(f"shop {number}, terminal {terminal}: there is a shop card of this number already; give it another terminal")
         dialog = issue_shop(product, workspace.masters, number, terminal, points, product.minor(money), may_load=may_load)
-        with workspace.followed(SHOPS, workspace.blank(SHOPS), path) as reader:
+        with workspace.followed(SHOPS, workspace.blank(SHOPS, load_profile(profile)), path) as reader:
             info = run(dialog, {Slot.SHOP: reader.transmit})
-    fields = {"name": name, "image": str(path), **shop_identity(info)}
+    fields = {"name": name, "image": str(path), "profile": profile, **shop_identity(info)}
     reply("shop-new", fields, lambda: click.echo(f"{name}: shop {info.shop}, terminal {info.terminal}, {fields['state']}, in {path}"))
 
 

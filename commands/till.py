@@ -6,7 +6,7 @@ so a sale that was lost is settled at the next tap, by any of these commands. `-
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
-from joren.apdu import Transmit
+from joren.apdu import Command, Response, Transmit
 from joren.apdu.explain import decoded
 from joren.host import (
     CardFault,
@@ -34,12 +34,18 @@ from joren.host import (
     run,
 )
 from joren.host.selecting import select_customer, select_shop
-from joren.simulator.reader import Loss, Losses, Reader, When
+from joren.simulator.chip import Chip
+from joren.simulator.profile import Profile
+from joren.simulator.protocol import Protocol
+from joren.simulator.reader import Loss, Losses, Meter, Reader, When
 from joren.simulator.trace import TraceWriter
+from joren.simulator.work import Work
 
 from .options import card_argument, complete_shops, pin_options, read_pins, time_option
 from .output import console, json_option, reply
 from .shop import SOFTWARE_SHOP
+from .times import timed, times_fields, times_picture, wire_for
+from .tryout import Exchange
 from .views import granted_fields, granted_picture, row_fields
 from .workspace import CARDS, SHOPS, Workspace, pass_workspace
 
@@ -62,6 +68,9 @@ class Counter:
     reference: str | None = None
     time: datetime | None = None
     language: str = "en"
+    timed: bool = False
+    exchanges: list[tuple[Exchange, Profile]] = field(default_factory=list)
+    """What each APDU was, and the profile of its card."""
 
 
 class BestEffort:
@@ -103,10 +112,11 @@ def counter_options(function: F) -> F:
 
 
 def sale_options(function: F) -> F:
-    """--reference, --time, --language and --json."""
+    """--reference, --time, --language, --timed and --json."""
     reference = click.option("--reference", help="The till's name for the sale. The same again gives the same sale's result.")
     language = click.option("--language", default="en", show_default=True, help="Of the offers.")
-    return reference(time_option(language(json_option(function))))
+    timed = click.option("--timed", is_flag=True, help="Tell how long the sale would take on the cards' profiles, by the model.")
+    return reference(time_option(language(timed(json_option(function)))))
 
 
 @click.command("tap")
@@ -236,7 +246,10 @@ def _sell(workspace: Workspace, counter: Counter, make: Callable[[Till, str, int
         if counter.reference is None:
             click.echo(f"joren: the sale's reference is {name}; ask for it again with --reference {name}", err=True)
         raise
-    reply("sale", granted_fields(granted, language), lambda: console().print(granted_picture(granted, product, language)))
+    times = [timed(profile, wire_for(profile, one.protocol, None), one) for one, profile in counter.exchanges]
+    fields = granted_fields(granted, language) | ({"times": times_fields(times)} if counter.timed else {})
+    parts = [granted_picture(granted, product, language), *([times_picture(times)] if counter.timed else [])]
+    reply("sale", fields, lambda: console().print(*parts, sep="\n"))
 
 
 def _drive(workspace: Workspace, counter: Counter, make: Callable[[Till], Dialog[T]]) -> T:
@@ -282,10 +295,19 @@ def _watch(counter: Counter, readers: dict[Slot, Reader], trace: BestEffort | No
     """From here on APDUs are counted, lost on order, and written to the trace."""
     losses = Losses(map(_loss, counter.lose))
     writer = TraceWriter(trace, monotonic, decoded) if trace else None
-    for reader in readers.values():
+    for slot, reader in readers.items():
         reader.losses = losses
+        if counter.timed:
+            reader.meter = _metered(counter, slot)
         if writer is not None:
             writer.attach(reader)
+
+
+def _metered(counter: Counter, slot: Slot) -> Meter:
+    def meter(chip: Chip, protocol: Protocol, command: Command, response: Response, work: Work) -> None:
+        counter.exchanges.append((Exchange(slot, protocol, command, response, work), chip.profile))
+
+    return meter
 
 
 def _loss(text: str) -> Loss:

@@ -19,8 +19,10 @@ from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Response, aid
 from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
 from joren.host import DEFAULT_PRODUCT, HostError, Masters, Offers, Product
-from joren.simulator.chip import Chip
+from joren.simulator.chip import IDEAL, Chip
 from joren.simulator.image import load_image, save_image
+from joren.simulator.profile import Profile
+from joren.simulator.protocol import slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
 
 __all__ = ["CARDS", "SHOPS", "Place", "Workspace", "pass_workspace"]
@@ -111,9 +113,9 @@ class Workspace:
         known = ", ".join(self.names(place)) or f"none yet; {place.make} makes one"
         raise HostError(f"{place.what} {name}: none of this name; there are: {known}")
 
-    def blank(self, place: Place) -> Chip:
-        """A chip of its own with the applet, not personalized."""
-        chip = Chip(token_bytes(SEED_SIZE))
+    def blank(self, place: Place, profile: Profile = IDEAL) -> Chip:
+        """A chip of its own with the applet, not personalized. Raises DoesNotFit."""
+        chip = Chip(token_bytes(SEED_SIZE), profile)
         role, applet = (AID_CUSTOMER, CustomerCard) if place is CARDS else (AID_SHOP, ShopCard)
         chip.install(applet, aid(role, self.product.programme))
         return chip
@@ -128,7 +130,8 @@ class Workspace:
     @contextmanager
     def followed(self, place: Place, chip: Chip, path: Path) -> Iterator[Reader]:
         """A chip in a reader; `path` gets its image whenever it has changed."""
-        reader, storage = Reader(place.what), self.masters.storage
+        protocol = (tap_protocol if place is CARDS else slot_protocol)(chip.profile)
+        reader, storage = Reader(place.what, protocol), self.masters.storage
         kept = [(chip.snapshot(), chip.draws)]
 
         def follow(_reader: str, _event: str, _command: Command | None, _response: Response | None) -> None:

@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+IN_PARTS = (SW.RESPONSE_AVAILABLE >> 8, SW.WRONG_LE >> 8)
 PARTS_MAX = 256
 """More parts of one answer than a card can have reason for."""
 AsyncTransmit = Callable[[Command], Awaitable[Response]]
@@ -83,7 +84,10 @@ def feed(dialog: Dialog[T], answer: Response | LinkLost) -> Ask | Done[T]:
 
 def run(dialog: Dialog[T], links: Mapping[Slot, Transmit]) -> T:
     """Drives a dialog to its end. Raises what the dialog raises, and HostError for a slot without a link."""
-    dialog = chained(dialog)
+    return _run(dialog, links, in_parts=True)
+
+
+def _run(dialog: Dialog[T], links: Mapping[Slot, Transmit], *, in_parts: bool) -> T:
     try:
         step = start(dialog)
         while not isinstance(step, Done):
@@ -91,6 +95,8 @@ def run(dialog: Dialog[T], links: Mapping[Slot, Transmit]) -> T:
             answer: Response | LinkLost
             try:
                 answer = transmit(step.command)
+                if in_parts and answer.sw >> 8 in IN_PARTS:
+                    answer = _run(_whole(step, answer), links, in_parts=False)
             except LinkLost as lost:
                 answer = lost
             step = feed(dialog, answer)
@@ -125,7 +131,7 @@ def chained(dialog: Dialog[T]) -> Dialog[T]:
             answer: Response | LinkLost
             try:
                 answer = yield step
-                if answer.sw >> 8 in (SW.RESPONSE_AVAILABLE >> 8, SW.WRONG_LE >> 8):
+                if answer.sw >> 8 in IN_PARTS:
                     answer = yield from _whole(step, answer)
             except LinkLost as lost:
                 answer = lost

@@ -16,7 +16,7 @@ from joren.applet.applet import Applet, Needs
 from joren.applet.platform import Platform
 
 from .memory import Memory, Snapshot
-from .stopgap import Profile, load_profile
+from .profile import Profile, load_profile
 from .seat import Seat
 from .work import Work
 

@@ -2,7 +2,8 @@
 
 How it works. Each region of the memory stands under its name, in hexadecimal. Keys and PINs do not: they are wrapped (RFC 5649, AES key
 wrap with padding) under a storage key that the owner of the images keeps elsewhere, or, on demand only, written in the clear. An image
-without either is for reading. A checksum over everything finds damage; nothing is made from a file before all of it has been checked.
+without either is for reading. The chip's profile stands by its name, and beside a region how often its cells were written: offset, size,
+times. A checksum over everything finds damage; nothing is made from a file before all of it has been checked.
 """
 
 import json
@@ -17,13 +18,14 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from joren.apdu import Key
 
 from .chip import Chip
-from .memory import Region, Secrecy
+from .memory import Region, Secrecy, Wear
+from .profile import BadProfile, Profile, load_profile
 from .roles import role_of
 
 __all__ = ["FORMAT", "VERSION", "BadImage", "image_of", "load_image", "save_image"]
 
 FORMAT = "joren-card-image"
-VERSION = 1
+VERSION = 2
 Json = dict[str, Any]
 
 
@@ -36,6 +38,7 @@ def image_of(chip: Chip, storage: Key | None = None, *, with_secrets: bool = Fal
     image: Json = {
         "format": FORMAT,
         "version": VERSION,
+        "profile": chip.profile.name,
         "atr": chip.profile.atr.hex().upper(),
         "random": {"draws": chip.draws, **_seed(chip, storage, with_secrets)},
         "instances": [_instance(chip, aid, storage, with_secrets) for aid in chip.applets],
@@ -75,7 +78,7 @@ def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool =
     """
     image = _read(path)
     try:
-        chip = Chip(_unsealed_seed(path, image["random"], storage))
+        chip = Chip(_unsealed_seed(path, image["random"], storage), _profile(path, image["profile"]))
         for instance in image["instances"]:
             aid = bytes.fromhex(instance["aid"])
             try:
@@ -89,6 +92,7 @@ def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool =
             for name, region in _regions(chip, bytes.fromhex(instance["aid"])).items():
                 cells[region.address : region.address + region.size] = _sized(path, name, region, values, redacted)
         chip.restore(bytes(cells))
+        chip.memory.wear = _read_wear(chip, image["instances"])
         chip.draws = _draws(image["random"]["draws"])
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise BadImage(f"{path}: damaged, {type(error).__name__} at {error}; take a copy of it from before") from None
@@ -129,10 +133,41 @@ def _instance(chip: Chip, aid: bytes, storage: Key | None, with_secrets: bool) -
             secret[name] = value.hex().upper()
         elif storage is not None:
             secret[name] = aes_key_wrap_with_padding(storage.reveal(), value).hex().upper()
-    instance: Json = {"aid": aid.hex().upper(), "role": role_of(aid)[0], "regions": plain}
+    instance: Json = {"aid": aid.hex().upper(), "role": role_of(aid)[0], "regions": plain, "wear": _wear(chip, aid)}
     if secret:
         instance["secrets" if with_secrets else "sealed"] = secret
     return instance
+
+
+def _wear(chip: Chip, aid: bytes) -> dict[str, list[list[int]]]:
+    """For each region that was written the ranges in it: offset, size, times."""
+    found: dict[str, list[list[int]]] = {}
+    for name, region in _regions(chip, aid).items():
+        end = region.address + region.size
+        ranges = [(at, size, times) for (at, size), times in (chip.memory.wear or {}).items() if region.address <= at < end]
+        if ranges:
+            found[name] = [[at - region.address, size, times] for at, size, times in sorted(ranges)]
+    return found
+
+
+def _read_wear(chip: Chip, instances: list[Json]) -> Wear:
+    wear: Wear = {}
+    for instance in instances:
+        regions = _regions(chip, bytes.fromhex(instance["aid"]))
+        for name, ranges in instance["wear"].items():
+            region = regions[name]
+            for offset, size, times in ranges:
+                if not all(type(number) is int and number >= 0 for number in (offset, size, times)) or offset + size > region.size:
+                    raise ValueError(f"wear of {name}: ranges within {region.size} bytes expected, {offset}, {size}, {times} came")
+                wear[region.address + offset, size] = times
+    return wear
+
+
+def _profile(path: Path, name: str) -> Profile:
+    try:
+        return load_profile(name)
+    except BadProfile as error:
+        raise BadImage(f"{path}: made for a chip that is not known here: {error}") from None
 
 
 def _values(path: Path, instance: Json, storage: Key | None, allow_redacted: bool) -> tuple[dict[str, bytes], bool]:

@@ -10,8 +10,9 @@ from enum import Enum
 from joren.apdu import CLA_ISO, SW, Command, Ins, MalformedCommand, Response
 
 from .chip import Chip
+from .profile import Profile
 
-__all__ = ["Protocol", "T0Card", "usual_protocol"]
+__all__ = ["Protocol", "T0Card", "slot_protocol", "tap_protocol"]
 
 TPDU_HEADER = 5
 
@@ -24,9 +25,14 @@ class Protocol(Enum):
     TCL = "T=CL"
 
 
-def usual_protocol(chip: Chip) -> Protocol:
-    """The protocol of the chip's first interface."""
-    return Protocol(chip.profile.protocols[0])
+def tap_protocol(profile: Profile) -> Protocol:
+    """What a card that is tapped speaks: without contacts, where it can."""
+    return Protocol.TCL if Protocol.TCL.value in profile.protocols else slot_protocol(profile)
+
+
+def slot_protocol(profile: Profile) -> Protocol:
+    """What a card that sits in a slot speaks: its first protocol over contacts, where it has any."""
+    return Protocol(next((name for name in profile.protocols if name != Protocol.TCL.value), Protocol.TCL.value))
 
 
 class T0Card:

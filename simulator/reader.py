@@ -1,6 +1,6 @@
 """A reader in the same process: cards are put in and pulled out, and APDUs get lost on order.
 
-It speaks the protocol of the card's first interface, or the one it is given. With T=0 it passes up what the card says, 61XX and 6CXX, as
+It speaks the card's first protocol over contacts, or the one it is given. With T=0 it passes up what the card says, 61XX and 6CXX, as
 PC/SC readers do; joren.host.dialog puts the answers together."""
 
 from collections.abc import Callable, Iterable
@@ -12,7 +12,8 @@ from joren.apdu import Command, LinkLost, Response
 
 from .chip import Chip
 from .memory import PowerCut
-from .protocol import Protocol, T0Card, usual_protocol
+from .profile import Profile
+from .protocol import Protocol, T0Card, slot_protocol
 from .work import Work
 
 __all__ = ["Loss", "Losses", "Meter", "Observer", "Reader", "When"]
@@ -55,7 +56,7 @@ Meter = Callable[[Chip, Protocol, Command, Response, Work], None]
 
 
 class Reader:
-    """A reader with at most one card. `transmit` is the seam the host library wants. `meter`, if there is one, is told what each APDU was."""
+    """A reader with at most one card. `transmit` is the seam the host library wants. `meter`, if it is set, is told what each APDU was."""
 
     def __init__(self, name: str = "reader", protocol: Protocol | None = None) -> None:
         self.name = name
@@ -65,6 +66,7 @@ class Reader:
         self.meter: Meter | None = None
         self._wanted = protocol
         self._t0: T0Card | None = None
+        self._profile: Profile | None = None
         self.losses: Losses | None = None
         self.observers: list[Observer] = []
 
@@ -77,16 +79,19 @@ class Reader:
         """Puts a card in and powers it; answers its ATR. Raises ValueError if one is in, or does not have the reader's protocol."""
         if self.chip is not None:
             raise ValueError(f"{self.name}: a card is in already")
-        protocol = self._wanted or usual_protocol(chip)
-        if protocol.value not in chip.profile.protocols:
-            has = ", ".join(chip.profile.protocols)
-            raise ValueError(f"{self.name}: a card with {protocol.value} expected, {chip.profile.title} has {has}")
-        self._t0 = T0Card(chip) if protocol is Protocol.T0 else None
-        self.protocol = protocol
+        if chip.profile is not self._profile:
+            self._choose_protocol(chip.profile)
+        self._t0 = T0Card(chip) if self.protocol is Protocol.T0 else None
         self.chip = chip
         self.powered = True
         self._tell("insert")
         return chip.power_on()
+
+    def _choose_protocol(self, profile: Profile) -> None:
+        protocol = self._wanted or slot_protocol(profile)
+        if protocol.value not in profile.protocols:
+            raise ValueError(f"{self.name}: a card with {protocol.value} expected, {profile.title} has {', '.join(profile.protocols)}")
+        self.protocol, self._profile = protocol, profile
 
     def remove(self) -> Chip:
         """Pulls the card out. Raises ValueError if none is in."""

@@ -86,7 +86,11 @@ def changed(change: Callable[[dict[str, Any]], object]) -> str:
         ("{", "in JSON expected"),
         ("[]", "another kind of file"),
         ('{"format": "other"}', "another kind of file"),
-        (changed(lambda image: image.update(version=2)), "version 1 expected, 2 came; use the release"),
+        (changed(lambda image: image.update(version=3)), "version 2 expected, 3 came; use the release"),
+        (changed(lambda image: image.update(profile="nosuch")), "made for a chip that is not known here: .*nosuch"),
+        (changed(lambda image: image["instances"][0]["wear"].update(counter=[[1, 2, 3]])), "wear of counter: ranges within 2 bytes"),
+        (changed(lambda image: image["instances"][0]["wear"].update(counter=[[-1, 2, 3]])), "wear of counter: ranges within 2 bytes"),
+        (changed(lambda image: image["instances"][0]["wear"].update(nosuch=[])), "damaged, KeyError"),
         (json.dumps({**image_of(Customer().chip, STORAGE), "atr": "3B00"}), "checksum"),
         (json.dumps({k: v for k, v in image_of(Customer().chip, STORAGE).items() if k != "checksum"}), "checksum"),
         (changed(lambda image: image["instances"][0].update(aid="A000000003")), "AID of joren expected, A000000003"),
@@ -163,3 +167,15 @@ def test_an_image_of_another_shape_with_a_right_checksum(tmp_path: Path, change:
     (tmp_path / "card.json").write_text(json.dumps({**image, "checksum": checksum}))
     with pytest.raises(BadImage):
         load_image(tmp_path / "card.json", STORAGE)
+
+
+def test_wear_and_profile_come_back(tmp_path: Path) -> None:
+    customer = Customer()
+    customer.buy(1_000)
+    save_image(customer.chip, tmp_path / "card.json", STORAGE)
+    again = load_image(tmp_path / "card.json", STORAGE)
+    assert again.memory.wear == customer.chip.memory.wear
+    assert again.profile == customer.chip.profile
+    customer.chip.memory.wear = None
+    save_image(customer.chip, tmp_path / "card.json", STORAGE)
+    assert load_image(tmp_path / "card.json", STORAGE).memory.wear == {}

@@ -5,7 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from joren.simulator.memory import Memory, PowerCut, Secrecy
+from joren.simulator.memory import JournalFull, Memory, PowerCut, Secrecy
+from joren.simulator.work import Op, Work
 
 SIZE = 24
 
@@ -126,3 +127,48 @@ def test_transactions_do_not_nest_and_snapshots_are_whole() -> None:
     assert memory.read(0, 2) == bytes(2)
     with pytest.raises(ValueError, match="2 bytes expected, 3 came"):
         memory.restore(bytes(3))
+
+
+def test_the_journal_has_room_for_so_much() -> None:
+    """The write that is too much does not happen, and the abort takes back those before it."""
+    memory = Memory(commit_capacity_bytes=20, commit_overhead_bytes=4)
+    memory.allocate("a", 30)
+    memory.write(0, b"x" * 30)
+    memory.begin()
+    memory.write(0, b"1" * 8)
+    memory.write(8, b"2" * 4)
+    with pytest.raises(JournalFull, match="commit capacity: 20 bytes, the transaction needs 5 more"):
+        memory.write(12, b"3")  # 12 and 8 beside them were taken: 12 + 8 + 1 + 4 are 5 too many
+    memory.abort()
+    assert memory.read(0, 30) == b"x" * 30
+    memory.begin()
+    memory.write(0, b"y" * 16)
+    memory.commit()
+    assert memory.read(0, 17) == b"y" * 16 + b"x"
+
+
+def test_wear_counts_every_range_and_can_be_left_out() -> None:
+    memory = Memory()
+    memory.allocate("a", 8)
+    memory.write(0, b"12")
+    memory.write(0, b"34")
+    memory.write_non_atomic(1, b"56")
+    assert memory.wear == {(0, 2): 2, (1, 2): 1}
+    memory.restore(bytes(8))
+    assert memory.wear == {(0, 2): 2, (1, 2): 1}
+    memory.wear = None
+    memory.write(0, b"12")
+    assert memory.statistics.writes == 4
+
+
+def test_work_is_told_where_it_is_asked_for() -> None:
+    memory = Memory()
+    memory.allocate("a", 8)
+    memory.write(0, b"1")
+    work: Work = []
+    memory.work = work
+    memory.begin()
+    memory.write(0, b"12")
+    memory.write(4, b"345")
+    memory.commit()
+    assert work == [(Op.WRITE, 2), (Op.WRITE, 3), (Op.COMMIT, 5)]

@@ -6,6 +6,7 @@ from html import escape
 from joren.apdu.state import RANK_MAX
 from joren.host.product import Product
 
+from .carddata import CardData
 from .charts import Series, bars, gain, timeline
 from .summary import Summary
 from .texts import LANGUAGES, Words
@@ -54,11 +55,11 @@ show(document.querySelector(`[data-show="${CSS.escape(wanted)}"]`) ? wanted : "e
 NAMES = {"en": "English", "ja": "日本語"}
 
 
-def page(summary: Summary, product: Product, source: str, cut: date) -> str:
-    """The page as text. `source` is the name of the log, `cut` the last day before the cards were read."""
+def page(summary: Summary, product: Product, source: str, cut: date, cards: CardData | None = None) -> str:
+    """The page as text. `source` is the name of the log, `cut` the last day before the cards were read, `cards` what they are."""
     buttons = "".join(f'<button data-show="{code}">{NAMES[code]}</button>' for code in LANGUAGES)
     bodies = "".join(
-        f'<div lang="{code}" data-language="{code}"{" hidden" if number else ""}>{_body(summary, product, source, cut, words)}</div>'
+        f'<div lang="{code}" data-language="{code}"{" hidden" if number else ""}>{_body(summary, product, source, cut, cards, words)}</div>'
         for number, (code, words) in enumerate(LANGUAGES.items())
     )
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -69,13 +70,14 @@ def page(summary: Summary, product: Product, source: str, cut: date) -> str:
     )
 
 
-def _body(summary: Summary, product: Product, source: str, cut: date, words: Words) -> str:
+def _body(summary: Summary, product: Product, source: str, cut: date, cards: CardData | None, words: Words) -> str:
     lead = words.lead.format(source=source, cut=cut)
     sections = [
         _ranks(summary, words),
         _spending(summary, product, cut, words),
         _points(summary, words),
         _gain(summary, words),
+        *([] if cards is None else [_times(cards, words), _memory(cards, words)]),
         _history(summary, product, words),
         _table(summary, product, words),
         _books(summary, words),
@@ -129,6 +131,35 @@ def _gain(summary: Summary, words: Words) -> str:
         return _section(words.gain, words.no_gain, "")
     chart = gain(words.gain, summary.gain, words.gain_across, words.gain_up, words.chance)
     return _section(words.gain, words.gain_text.format(gini=f"{summary.gini:.4f}"), chart)
+
+
+def _times(cards: CardData, words: Words) -> str:
+    kinds = [(words.one_card, cards.one_card), (words.two_card, cards.two_card)]
+    told = [(name, times) for name, times in kinds if times is not None]
+    labels = [f"{edge:g}" for edge in cards.edges_ms[:-1]]
+    chart = bars(words.times, labels, [Series(name, [100 * share for share in times.shares]) for name, times in told], _percent)
+    lines = [
+        words.times_of.format(kind=name, taps=f"{times.taps:,}", median=f"{times.median_ms:.0f}", p95=f"{times.p95_ms:.0f}")
+        for name, times in told
+    ]
+    text = words.times_text.format(profile=cards.profile, wire=cards.wire)
+    return _section(words.times, text, chart + "".join(f"<p>{escape(line)}</p>" for line in lines))
+
+
+def _memory(cards: CardData, words: Words) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in words.memory_head)
+    rows = []
+    for one in cards.memory:
+        years = words.no_end if one.years is None else f"{one.years:,.1f}"
+        told = [words.memory_of[one.what], f"{one.taps:,}", f"{one.writes_per_tap:.2f}", f"{one.taps_a_day:g}", years]
+        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in told) + "</tr>")
+    table = f"<div class=scroll><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+    return _section(words.memory, words.memory_text.format(profile=cards.profile), table)
+
+
+def _percent(value: float) -> str:
+    """A share in a chart: none is not written."""
+    return f"{value:.0f}" if value >= 0.5 else ""
 
 
 def _history(summary: Summary, product: Product, words: Words) -> str:

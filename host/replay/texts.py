@@ -46,6 +46,14 @@ class Words:
     flipped_accepted: str
     agree: str
     disagree: str
+    times: str
+    times_text: str
+    times_of: str
+    memory: str
+    memory_text: str
+    memory_head: tuple[str, ...]
+    memory_of: dict[str, str]
+    no_end: str
 
 
 EN = Words(
@@ -88,6 +96,16 @@ EN = Words(
     flipped_accepted="ACCEPTED",
     agree="The books agree.",
     disagree="The books do not agree.",
+    times="How long a tap takes",
+    times_text="On {profile}, over the wire {wire}: the share of the taps, in %, by their modelled time in ms. Every cost is drawn anew "
+    "from its band at each tap, so the width is what is not known of the card as well as what differs from tap to tap.",
+    times_of="{kind}: {taps} taps, half of them within {median} ms, 95 % within {p95} ms",
+    memory="How long the memory lasts",
+    memory_text="The most used card of each kind on {profile}: writes to its hottest page, and when that page is at its end, or the "
+    "customer card's counter of 65,535 transactions, whichever is first.",
+    memory_head=("card", "taps played", "writes per tap", "taps a day", "years"),
+    memory_of={"customer": "customer card", "shop": "shop card"},
+    no_end="no end",
 )
 JA = Words(
     title="カードが知っていたこと",
@@ -129,6 +147,16 @@ JA = Words(
     flipped_accepted="受理",
     agree="帳簿は一致しています。",
     disagree="帳簿が一致していません。",
+    times="1回のタップにかかる時間",
+    times_text="{profile}、通信 {wire}:モデルによるタップ時間(ms)ごとの割合。各費用はタップごとにその幅の中から引き直しているため、"
+    "広がりはタップごとの差とともに、カードについて分かっていないことも示します。",
+    times_of="{kind}:{taps} 回、半数は {median} ms 以内、95 % は {p95} ms 以内",
+    memory="メモリの寿命",
+    memory_text="{profile} で最も使われたカード:最も書き込まれたページの書き込み回数と、その寿命"
+    "(顧客カードは65,535取引の上限が先ならそれまで)。",
+    memory_head=("カード", "タップ数", "1タップの書き込み", "1日のタップ", "年数"),
+    memory_of={"customer": "顧客カード", "shop": "店舗カード"},
+    no_end="限りなし",
 )
 LANGUAGES = {"en": EN, "ja": JA}
 """By language code; the first is the one that is shown where the reader's own is none of them."""
