@@ -1,0 +1,52 @@
+"""The answer to reset: what its interface bytes say of the wire (ISO/IEC 7816-3:2006, 8)."""
+
+from dataclasses import dataclass
+
+__all__ = ["Atr", "BadAtr", "read_atr"]
+
+CONVENTIONS = (0x3B, 0x3F)
+ATR_MAX = 33
+GROUP_BYTES = ((0x10, "TA"), (0x20, "TB"), (0x40, "TC"), (0x80, "TD"))
+TA1_DEFAULT = 0x11
+T1 = 1
+
+
+class BadAtr(ValueError):
+    """Bytes that are no ATR; says what was expected and what came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Atr:
+    """TA1 (11 where absent), the extra guard time N of TC1 in etu, the protocols T offered, and the historical bytes."""
+
+    ta1: int
+    extra_guard: int
+    protocols: tuple[int, ...]
+    historical: bytes
+
+
+def read_atr(raw: bytes) -> Atr:
+    """From a whole ATR. Raises BadAtr."""
+    if len(raw) < 2 or len(raw) > ATR_MAX or raw[0] not in CONVENTIONS:
+        raise BadAtr(f"3B or 3F, and 2..{ATR_MAX} bytes in all, expected, {raw.hex().upper()} came")
+    offset, indicator, group = 2, raw[1], 1
+    found: dict[str, int] = {}
+    offered: list[int] = []
+    while indicator & 0xF0:
+        here = [name for bit, name in GROUP_BYTES if indicator & bit]
+        if offset + len(here) > len(raw):
+            raise BadAtr(f"interface bytes as T0 and TD say expected, {raw.hex().upper()} came")
+        for name in here:
+            found[f"{name}{group}"] = raw[offset]
+            offset += 1
+        if "TD" not in here:
+            break
+        indicator = found[f"TD{group}"]
+        offered.append(indicator & 0x0F)
+        group += 1
+    protocols = tuple(dict.fromkeys(offered)) or (0,)
+    length = raw[1] & 0x0F
+    size = offset + length + (protocols != (0,))
+    if len(raw) != size:
+        raise BadAtr(f"{size} bytes, as T0 and TD say, expected, {len(raw)} came: {raw.hex().upper()}")
+    return Atr(found.get("TA1", TA1_DEFAULT), found.get("TC1", 0), protocols, raw[offset : offset + length])
