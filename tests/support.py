@@ -12,6 +12,7 @@ from joren.apdu.transaction import Order, Outcome, Transaction
 from joren.host import CardLost, Dialog, Fate, Granted, Journal, KeyHolder, Offers, Row, ShopCardHolder, Slot, SoftwareKeys, Till, run
 from joren.simulator.chip import Chip
 from joren.simulator.memory import PowerCut
+from joren.simulator.protocol import T0Card
 
 __all__ = ["Counter", "Crash", "Fault", "Sent", "Tear", "card_number", "commands", "finish", "free_of_pin", "read_log", "scripted"]
 
@@ -71,11 +72,14 @@ class Counter:
     path: str | PathLike[str] = ":memory:"
     stop_list: frozenset[bytes] = frozenset()
     offers: Offers | None = None
+    t0: bool = False
+    """Both cards speak T=0: what they answer comes in parts."""
     shop: Shop = field(default_factory=lambda: Shop(SHOP, TERMINAL, POINTS_LEFT, MONEY_LEFT))
     faults: dict[int, Fault | Tear] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.t0_cards: dict[int, T0Card] = {}
         self.customer: Customer | None = None
         self.asked = 0
         self.journal = Journal(self.path)
@@ -112,18 +116,22 @@ class Counter:
         if isinstance(fault, Tear):
             response, fault = self._torn(chip, command, fault.write), None
         elif fault not in (Fault.LOST_BEFORE, Fault.CRASH_BEFORE):
-            response = chip.process(command)
+            response = self._process(chip, command)
         if fault is not None or response is None:
             self._power_off(slot)
             raise Crash if fault in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER) else LinkLost("on order")
         self.sent.append(Sent(slot, command, response))
         return response
 
-    @staticmethod
-    def _torn(chip: Chip, command: Command, write: int) -> Response | None:
+    def _process(self, chip: Chip, command: Command) -> Response:
+        if not self.t0:
+            return chip.process(command)
+        return self.t0_cards.setdefault(id(chip), T0Card(chip)).transmit(command)
+
+    def _torn(self, chip: Chip, command: Command, write: int) -> Response | None:
         chip.memory.cut_after(write)
         try:
-            return chip.process(command)
+            return self._process(chip, command)
         except PowerCut:
             return None
         finally:
