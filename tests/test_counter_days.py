@@ -128,7 +128,7 @@ class CounterDay(RuleBasedStateMachine):
 def test_days_at_a_counter(record_property: Callable[[str, object], None]) -> None:
     """REQ-STL-1 to REQ-STL-6, REQ-FIT-2."""
     how = settings(max_examples=DAYS, stateful_step_count=STEPS, derandomize=True, deadline=None)
-    run_state_machine_as_test(CounterDay, settings=how)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(CounterDay, settings=how)
     assert all(HAPPENED[name] for name in ("done", "CardLost", "Crash", "CardRefused", "ended committed", "ended not_committed"))
     for name, number in sorted(HAPPENED.items()):
         record_property(f"days at a counter: {name}", number)
