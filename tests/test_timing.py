@@ -141,3 +141,10 @@ def test_the_page_shows_what_is_assumed(name: str, table: str) -> None:
     page = (ROOT / "docs" / "timing.md").read_text(encoding="utf-8")
     shown = page.partition(f"<!-- generated: {name} -->\n")[2].partition("\n<!-- end -->")[0]
     assert shown == table
+
+
+@pytest.mark.parametrize(("name", "text"), [("106", "18 ms (9 to 64)"), ("t1", "48 ms (28 to 131)")])
+def test_the_page_names_the_activation(name: str, text: str) -> None:
+    band = wire_of(load_profile("jcop4"), name).activation
+    assert f"{band.likely:.0f} ms ({band.low:.0f} to {band.high:.0f})" == text
+    assert text in (ROOT / "docs" / "timing.md").read_text(encoding="utf-8")
