@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
-from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Ending, Ins, LifeCycle, LinkLost, Response, Transmit, aid
+from joren.apdu import AID_CUSTOMER, AID_SHOP, PENDING_SIZE, Command, Ending, Ins, LifeCycle, LinkLost, Response, Transmit, aid
 from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
 from joren.host import (
@@ -11,6 +11,7 @@ from joren.host import (
     CardLost,
     CardRefused,
     Dialog,
+    HostError,
     Journal,
     Masters,
     ShopCardHolder,
@@ -24,7 +25,7 @@ from joren.host import (
     set_shop_status,
     wire,
 )
-from joren.host.dialog import ask
+from joren.host.dialog import Ask, ask
 from joren.host.pin import change_pin, unblock_pin
 from joren.host.selecting import select_customer, select_shop
 from joren.simulator.chip import Chip
@@ -124,8 +125,13 @@ def _torn_sales(recorder: Recorder, till: Till) -> Iterator[Script]:
 
 
 def _write_off() -> Dialog[None]:
+    """The first pending entry."""
     yield from select_shop(PROGRAMME)
-    yield from ask(Slot.SHOP, wire.ratify(Ending.UNKNOWN, 0), 0)
+    for slot in range(PENDING_SIZE):
+        if (yield Ask(Slot.SHOP, wire.read_pending(slot))).ok:
+            yield from ask(Slot.SHOP, wire.ratify(Ending.UNKNOWN, slot), 0)
+            return
+    raise HostError("write off: a pending entry expected, there is none")
 
 
 def _verify(pin: str) -> Dialog[None]:
