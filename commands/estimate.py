@@ -1,6 +1,7 @@
 """joren estimate: how long APDUs take on cards that can be bought, by the model of docs/timing.md."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from joren.apdu import Command, MalformedCommand
 from joren.host import HostError, Slot
 from joren.simulator.chip import Chip
 from joren.simulator.image import load_image
-from joren.simulator.profile import Profile, load_profile, profile_names
+from joren.simulator.profile import Band, Profile, load_profile, profile_names
 from joren.simulator.protocol import Protocol, slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
 from joren.simulator.timing import total
@@ -69,7 +70,10 @@ def estimate(
         else:
             exchanges = _run_file(Path(script), profile, chips, wire)
         answers.append((profile, [timed(profile, wire_for(profile, one.protocol, wire), one) for one in exchanges]))
-    fields = [{"card": profile.name, "title": profile.title, **times_fields(rows)} for profile, rows in answers]
+    fields = [
+        {"card": profile.name, "title": profile.title, "activation_ms": asdict(_activation(profile, wire)), **times_fields(rows)}
+        for profile, rows in answers
+    ]
     reply("estimate", {"script": script, "two_card": two_card, "wire": wire, "cards": fields}, lambda: _show(answers, wire))
 
 
@@ -87,6 +91,11 @@ def _protocol(profile: Profile, wire: str | None) -> Protocol:
         wire_of(profile, wire)
         return _protocol_of(wire)
     return tap_protocol(profile)
+
+
+def _activation(profile: Profile, wire: str | None) -> Band:
+    """What goes before the first APDU of the customer card."""
+    return wire_for(profile, _protocol(profile, wire), wire).activation
 
 
 def _chips(workspace: Workspace, on: str | None, on_shop: str | None) -> dict[Slot, Chip]:
@@ -157,6 +166,10 @@ def _show(answers: Sequence[tuple[Profile, list[Timed]]], wire: str | None) -> N
         profile, rows = answers[0]
         screen.print(Text(f"{profile.name}: {profile.title}", style="bold"))
         screen.print(times_picture(rows))
+        before = _activation(profile, wire)
+        screen.print(
+            f"Before the first APDU, until the card can answer: {before.likely:.0f} ms, from {before.low:.0f} to {before.high:.0f}."
+        )
     else:
         longest = max(total(sum_of(rows)).likely for _, rows in answers)
         lines: list[Any] = []
