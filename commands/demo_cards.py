@@ -12,7 +12,7 @@ from joren.host.replay.carddata import CardData, Memory, Times
 from joren.simulator.chip import Chip
 from joren.simulator.memory import Wear
 from joren.simulator.profile import Band, Profile
-from joren.simulator.protocol import Protocol
+from joren.simulator.protocol import Protocol, tap_protocol
 from joren.simulator.reader import Reader
 from joren.simulator.timing import estimate
 from joren.simulator.wear import DAYS_A_YEAR, life
@@ -24,7 +24,7 @@ from .wear import COUNTER_MAX
 
 __all__ = ["CardMeter"]
 
-CUSTOMER_TAPS_A_DAY, SHOP_TAPS_A_DAY = 2.0, 500.0
+TAPS_A_DAY = {"customer": (1.0, 2.0, 5.0), "shop": (100.0, 500.0, 2_000.0)}
 OF_A_PURCHASE = frozenset({Ins.SELECT, Ins.TRANSACT, Ins.GET_STATE, Ins.COMMIT, Ins.COMPUTE, Ins.RATIFY})
 Key = tuple[str, int, int, int, int, int, tuple[object, ...]]
 
@@ -78,9 +78,13 @@ class CardMeter:
         everything = self.times_ms[False] + self.times_ms[True]
         edges = CardData.edges_of(everything)
         one, two = (Times.of(times, edges) if times else None for times in (self.times_ms[False], self.times_ms[True]))
-        memory = [self._worst(what, counts, rate) for what, counts, rate in
-                  (("customer", taps, CUSTOMER_TAPS_A_DAY), ("shop", shops, SHOP_TAPS_A_DAY)) if any(counts.values())]  # fmt: skip
-        wire = next(iter(self._wires.values()))
+        memory = [
+            self._worst(what, counts, rate)
+            for what, counts in (("customer", taps), ("shop", shops))
+            for rate in TAPS_A_DAY[what]
+            if any(counts.values())
+        ]
+        wire = wire_for(self.profile, tap_protocol(self.profile), None)
         return CardData(self.profile.title, wire.name, edges, one, two, tuple(memory))
 
     def _worst(self, what: str, counts: Mapping[int, int], taps_a_day: float) -> Memory:

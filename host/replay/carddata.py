@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 __all__ = ["CardData", "Memory", "Times"]
 
-BINS = 12
+BINS_MAX = 20
+WIDTHS_MS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,8 @@ class CardData:
 
     @classmethod
     def edges_of(cls, times_ms: Sequence[float]) -> tuple[float, ...]:
-        """The edges of BINS bins of a round width, from the shortest time to the longest."""
+        """The edges of at most BINS_MAX bins, of a round width, from below the shortest time to above the longest."""
         low, high = min(times_ms), max(times_ms)
-        width = next(
-            step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000) if step * (BINS - 1) >= high - low or step == 1_000
-        )
-        first = int(low / width) * width
-        return tuple(round(first + number * width, 3) for number in range(BINS + 1))
+        width = next((step for step in WIDTHS_MS if (high - low) / step <= BINS_MAX - 1), WIDTHS_MS[-1])
+        first, last = int(low // width), min(int(high // width), int(low // width) + BINS_MAX - 1) + 1
+        return tuple(round(number * width, 3) for number in range(first, last + 1))

@@ -142,7 +142,7 @@ def _times(cards: CardData, words: Words) -> str:
         words.times_of.format(kind=name, taps=f"{times.taps:,}", median=f"{times.median_ms:.0f}", p95=f"{times.p95_ms:.0f}")
         for name, times in told
     ]
-    text = words.times_text.format(profile=cards.profile, wire=cards.wire)
+    text = words.times_text.format(profile=cards.profile, wire=words.wires.get(cards.wire, f"{cards.wire} kbit/s"))
     return _section(words.times, text, chart + "".join(f"<p>{escape(line)}</p>" for line in lines))
 
 

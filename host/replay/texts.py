@@ -49,6 +49,7 @@ class Words:
     times: str
     times_text: str
     times_of: str
+    wires: dict[str, str]
     memory: str
     memory_text: str
     memory_head: tuple[str, ...]
@@ -97,9 +98,10 @@ EN = Words(
     agree="The books agree.",
     disagree="The books do not agree.",
     times="How long a tap takes",
-    times_text="On {profile}, over the wire {wire}: the share of the taps, in %, by their modelled time in ms. Every cost is drawn anew "
+    times_text="On {profile}, at {wire}: the share of the taps, in %, by their modelled time in ms. Every cost is drawn anew "
     "from its band at each tap, so the width is what is not known of the card as well as what differs from tap to tap.",
     times_of="{kind}: {taps} taps, half of them within {median} ms, 95 % within {p95} ms",
+    wires={"t0": "T=0", "t1": "T=1"},
     memory="How long the memory lasts",
     memory_text="The most used card of each kind on {profile}: writes to its hottest page, and when that page is at its end, or the "
     "customer card's counter of 65,535 transactions, whichever is first.",
@@ -151,6 +153,7 @@ JA = Words(
     times_text="{profile}、通信 {wire}:モデルによるタップ時間(ms)ごとの割合。各費用はタップごとにその幅の中から引き直しているため、"
     "広がりはタップごとの差とともに、カードについて分かっていないことも示します。",
     times_of="{kind}:{taps} 回、半数は {median} ms 以内、95 % は {p95} ms 以内",
+    wires={"t0": "T=0", "t1": "T=1"},
     memory="メモリの寿命",
     memory_text="{profile} で最も使われたカード:最も書き込まれたページの書き込み回数と、その寿命"
     "(顧客カードは65,535取引の上限が先ならそれまで)。",
