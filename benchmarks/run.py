@@ -35,6 +35,7 @@ from joren.simulator.trace import TraceWriter
 __all__ = ["main"]
 
 ROUNDS, PURCHASES, RECORDS, CARDS = 5, 400, 4_000, 10_000
+SWITCHED_PURCHASES = 150
 CARD_ID = bytes(range(1, 9))
 LAYERS = ("apdu", "applet", "simulator", "host", "sqlite", "cryptography", "python")
 
@@ -155,9 +156,12 @@ SWITCHED: dict[str, dict[str, Any]] = {
 
 def switched() -> list[Figure]:
     """Purchases a second with one thing on that is usually off, or the other way round."""
-    usual = {f"{kind} purchase, as it is": (Counter(two).purchases, PURCHASES) for kind, two in (("one-card", False), ("two-card", True))}
+    usual = {
+        f"{kind} purchase, as it is": (Counter(two).purchases, SWITCHED_PURCHASES)
+        for kind, two in (("one-card", False), ("two-card", True))
+    }
     others = {
-        f"{kind} purchase, {name}": (Counter(two, **options).purchases, PURCHASES)
+        f"{kind} purchase, {name}": (Counter(two, **options).purchases, SWITCHED_PURCHASES)
         for kind, two in (("one-card", False), ("two-card", True))
         for name, options in SWITCHED.items()
     }
