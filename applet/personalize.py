@@ -146,8 +146,7 @@ class ShopData:
             _store_limits(value, memory.limits_cells)
         elif tag == 0x0202:
             _expect(len(value) == 8)
-            memory.ceilings.put(0, value)
-            memory.ceilings_given.put(0, b"\x01")
+            memory.give_ceilings(value)
         elif tag == 0x8012:
             _store_key(value, memory.shop_master, memory.key_versions, 0)
         elif tag == 0x8014:

@@ -80,7 +80,7 @@ class ShopCard:
         if command.p2 & 0x0C == 0:
             answer_length += 2 + 2 + len(self.aid) + 2
         check_le(command, answer_length)
-        memory = self.memory
+        memory, sheet = self.memory, self.memory.sheet
         info = ShopInfo(
             version=1,
             life_cycle=memory.status,
@@ -89,9 +89,9 @@ class ShopCard:
             programme=memory.programme,
             shop=memory.shop,
             terminal=memory.terminal,
-            sequence=memory.sequence,
-            points_left=memory.points_left,
-            money_left_minor=memory.money_left_minor,
+            sequence=memory.sequence(sheet),
+            points_left=sheet.points_left,
+            money_left_minor=sheet.money_left_minor,
         ).encode()
         answer = info if command.p2 & 0x0C else build_tlv(0x6F, build_tlv(0x84, self.aid) + build_tlv(0x85, info))
         return Response(answer, SELECT_STATUS[memory.status])
@@ -101,9 +101,9 @@ class ShopCard:
         return Response(HANDLERS[command.ins](self, command), SW.OK)
 
     def _compute(self, command: Command) -> bytes:
-        memory, data = self.memory, command.data
+        memory, data, sheet = self.memory, command.data, self.memory.sheet
         card_id, counter, nonce, raw_state = data[:8], int.from_bytes(data[8:10]), data[10:18], data[19:51]
-        order = Order.decode(data[59:67] + memory.identity.get(0, 4) + memory.sequence.to_bytes(4))
+        order = Order.decode(data[59:67] + memory.identity.get(0, 4) + memory.sequence(sheet).to_bytes(4))
         rules = memory.rules
         if data[18] != rules.rules_version:
             raise Refused(SW.RULES_MISMATCH)
@@ -115,33 +115,33 @@ class ShopCard:
         if command.p1 == Kind.PAY_AND_EARN and not order.amount:
             raise Refused(SW.WRONG_DATA)
         check_time(before, rules, order.hour)
-        slot = memory.free_slot()
-        memory.check_count()
+        slot = memory.free_slot(sheet.count)
+        memory.check_count(sheet.count)
         after, points = purchase(before, rules, Purchase(order.hour, order.amount, order.category, order.factor_tenths))
-        if points > memory.points_left:
+        if points > sheet.points_left:
             raise Refused(SW.CEILING_REACHED)
         entry = _entry(command.p1, KeyRef.SHOP, counter, card_id, order)
         entry = replace(entry, rank=after.rank, rules_version=rules.rules_version, score=score(after, rules), points=points)
-        memory.open(slot, entry, points, 0)
+        memory.open(slot, entry, sheet, points, 0)
         state = after.encode()
         message = messages.commit(head, counter, nonce, command.p1, KeyRef.SHOP, order.encode(), rules.rules_version, points, state)
         return bytes((slot,)) + order.sequence.to_bytes(4) + points.to_bytes(2) + state + key.mac8(message)
 
     def _authorize(self, command: Command) -> bytes:
-        memory, data, kind = self.memory, command.data, command.p1
+        memory, data, kind, sheet = self.memory, command.data, command.p1, self.memory.sheet
         card_id, counter, nonce = data[:8], int.from_bytes(data[8:10]), data[10:18]
-        order = Order.decode(data[18:26] + memory.identity.get(0, 4) + memory.sequence.to_bytes(4))
+        order = Order.decode(data[18:26] + memory.identity.get(0, 4) + memory.sequence(sheet).to_bytes(4))
         key_ref = KeyRef.LOAD if base_kind(kind) == Kind.LOAD else KeyRef.SHOP
         key = self._customer_key(key_ref, card_id)
         if not is_void(kind):
             check_plain_order(order)
         self._check_counter(counter)
-        slot = memory.free_slot()
-        memory.check_count()
+        slot = memory.free_slot(sheet.count)
+        memory.check_count(sheet.count)
         money = order.amount if kind == Kind.LOAD else 0
-        if money > memory.money_left_minor:
+        if money > sheet.money_left_minor:
             raise Refused(SW.CEILING_REACHED)
-        memory.open(slot, _entry(kind, key_ref, counter, card_id, order), 0, money)
+        memory.open(slot, _entry(kind, key_ref, counter, card_id, order), sheet, 0, money)
         message = messages.order(memory.customer_head(card_id), counter, nonce, kind, key_ref, order.encode())
         return bytes((slot,)) + order.sequence.to_bytes(4) + key.mac8(message)
 
@@ -213,7 +213,7 @@ class ShopCard:
 
     def _get_data(self, command: Command) -> bytes:
         memory = self.memory
-        return memory.rules_cells.get() + memory.limits_cells.get() if command.p2 == 1 else memory.totals_cells.get()
+        return memory.rules_cells.get() + memory.limits_cells.get() if command.p2 == 1 else memory.sheet.totals
 
     def _store_data(self, command: Command) -> bytes:
         store_data(self.platform, self.data, self.memory.next_block, command)

@@ -1,4 +1,9 @@
-"""All that a shop card keeps: its persistent cells and its RAM, under names (docs/spec/records.md)."""
+"""All that a shop card keeps: its persistent cells and its RAM, under names (docs/spec/records.md).
+
+How it works. What changes at every command is one sheet, in a ring of sixteen (shop_sheet.py): a change writes the next place of the ring,
+and the highest generation says which sheet is in force (REQ-REC-7); so no cell wears faster than the others, and there is no pointer that
+would. RAM remembers the place until the card is deselected; it learns a new one after the commit only, so it never names a sheet that was
+rolled back."""
 
 from dataclasses import replace
 
@@ -9,12 +14,14 @@ from joren.apdu.state import RankRules
 from .applet import Refused
 from .checks import limits_of, rules_of
 from .platform import Platform
+from .shop_sheet import COUNT_MAX, RING_PLACES, ShopSheet, place_in_force
 
 __all__ = ["ShopMemory"]
 
 ENTRY_SIZE = PendingEntry.FORMAT.size
 LOG_RECORD_SIZE = ENTRY_SIZE + 1
-COUNT_MAX = 0xFFFFFF
+SHEET_SIZE = ShopSheet.FORMAT.size
+CEILINGS_AT = 8
 SATURATED = 0xFFFFFFFF
 
 
@@ -28,19 +35,17 @@ class ShopMemory:
         self.identity = platform.persistent("identity", 5)
         self.rules_cells = platform.persistent("rules", 80)
         self.limits_cells = platform.persistent("limits", 18)
-        self.ceilings = platform.persistent("ceilings", 8)
         self.ceilings_given = platform.persistent("ceilings_given", 1)
-        self.count_cells = platform.persistent("count", 3)
-        self.totals_cells = platform.persistent("totals", Totals.FORMAT.size)
+        self.shop_sheets = platform.persistent("shop_sheets", RING_PLACES * SHEET_SIZE)
         self.pending = platform.persistent("pending", PENDING_SIZE * ENTRY_SIZE)
         self.log = platform.persistent("log", SHOP_LOG_SIZE * LOG_RECORD_SIZE)
-        self.log_count = platform.persistent("log_count", 4)
         self.key_versions = platform.persistent("key_versions", 3)
         self.shop_master = platform.key("key_shop_master")
         self.load_master = platform.key("key_load_master")
         self.admin_key = platform.key("key_admin")
         self.challenge = platform.transient("challenge", 9)
         self.next_block = platform.transient("next_block", 1)
+        self.place_known = platform.transient("place_known", 1)
 
     @property
     def status(self) -> LifeCycle:
@@ -77,29 +82,22 @@ class ShopMemory:
         return limits_of(self.limits_cells.get())
 
     @property
-    def count(self) -> int:
-        """The count of the next sequence, 24 bits."""
-        return int.from_bytes(self.count_cells.get())
+    def sheet(self) -> ShopSheet:
+        """The sheet in force (REQ-REC-7). Not to be asked for in a transaction that has written one."""
+        known = self.place_known.get()[0]
+        if not known:
+            known = place_in_force(self.shop_sheets.get()) + 1
+            self.place_known.put(0, bytes((known,)))
+        return ShopSheet.decode(self.shop_sheets.get((known - 1) * SHEET_SIZE, SHEET_SIZE))
 
-    @property
-    def sequence(self) -> int:
+    def sequence(self, sheet: ShopSheet) -> int:
         """The next sequence: terminal u8 and count."""
-        return self.terminal << 24 | self.count
+        return self.terminal << 24 | sheet.count
 
-    @property
-    def points_left(self) -> int:
-        """Points this card may still grant."""
-        return int.from_bytes(self.ceilings.get(0, 4))
-
-    @property
-    def money_left_minor(self) -> int:
-        """Money this card may still load."""
-        return int.from_bytes(self.ceilings.get(4, 4))
-
-    @property
-    def totals(self) -> Totals:
-        """The totals."""
-        return Totals.decode(self.totals_cells.get())
+    def give_ceilings(self, ceilings: bytes) -> None:
+        """points_left and money_left_minor of a card that is being personalized, in the caller's transaction: generation 0, place 0."""
+        self.shop_sheets.put(CEILINGS_AT, ceilings)
+        self.ceilings_given.put(0, b"\x01")
 
     def shop_key(self, card_id: bytes) -> Key:
         """A customer card's SHOP key, for this command only (REQ-CMP-2)."""
@@ -116,12 +114,13 @@ class ShopMemory:
         """Entries in use."""
         return PENDING_SIZE - self.pending.get()[::ENTRY_SIZE].count(0)
 
-    def free_slot(self) -> int:
-        """The lowest free slot; Refused(940B) if there is none."""
-        slot = self.pending.get()[::ENTRY_SIZE].find(0)
-        if slot < 0:
+    def free_slot(self, count: int) -> int:
+        """The first free slot from count mod 16 on, cyclically (REQ-REC-8); Refused(940B) if there is none."""
+        kinds, first = self.pending.get()[::ENTRY_SIZE], count % PENDING_SIZE
+        ahead = (kinds[first:] + kinds[:first]).find(0)
+        if ahead < 0:
             raise Refused(SW.PENDING_FULL)
-        return slot
+        return (first + ahead) % PENDING_SIZE
 
     def entry_raw(self, slot: int) -> bytes:
         """The entry in a slot, 32 bytes; Refused(6A83) if it is free or there is no such slot."""
@@ -130,21 +129,25 @@ class ShopMemory:
             raise Refused(SW.RECORD_NOT_FOUND)
         return raw
 
-    def check_count(self) -> None:
+    @staticmethod
+    def check_count(count: int) -> None:
         """Refused(9407) if no sequence is left."""
-        if self.count == COUNT_MAX:
+        if count == COUNT_MAX:
             raise Refused(SW.COUNTER_EXHAUSTED)
 
-    def open(self, slot: int, entry: PendingEntry, points: int, money_minor: int) -> None:
+    def open(self, slot: int, entry: PendingEntry, sheet: ShopSheet, points: int, money_minor: int) -> None:
         """Adds a pending entry, takes points and money from the ceilings, uses up the sequence, in one go (REQ-CMP-3).
 
         An outstanding challenge ends: evidence from before the entry was there proves nothing of it (REQ-CHA-1).
         """
         self.challenge.put(0, bytes(len(self.challenge)))
+        sheet = replace(
+            sheet, count=sheet.count + 1, points_left=sheet.points_left - points, money_left_minor=sheet.money_left_minor - money_minor
+        )
         with self.platform.transaction():
             self.pending.put(slot * ENTRY_SIZE, entry.encode())
-            self._change_ceilings(-points, -money_minor)
-            self.count_cells.put(0, (self.count + 1).to_bytes(3))
+            self._put(sheet)
+        self._remember(sheet)
 
     def sale_of(self, void: PendingEntry) -> int | None:
         """Where in the log the committed sale stands that a void takes back (REQ-RAT-2)."""
@@ -167,26 +170,31 @@ class ShopMemory:
         sale: int | None = None,
     ) -> None:
         """Frees the slot, logs the entry, adds to totals and ceilings, marks the sale that became void, in one go (REQ-RAT-5)."""
-        totals = self.totals
-        closed = int.from_bytes(self.log_count.get())
+        before = self.sheet
+        totals = before.totals
+        if changes:
+            counted = Totals.decode(totals)
+            added = {name: min(getattr(counted, name) + amount, SATURATED) for name, amount in changes.items()}
+            totals = replace(counted, **added).encode()
+        sheet = ShopSheet(before.count, before.closed + 1, before.points_left + points, before.money_left_minor + money_minor, totals)
         with self.platform.transaction():
             self.pending.put(slot * ENTRY_SIZE, b"\x00")
             if sale is not None:
                 self.log.put(sale + ENTRY_SIZE, bytes((Ending.VOIDED,)))
-            self.log.put(closed % SHOP_LOG_SIZE * LOG_RECORD_SIZE, entry.encode() + bytes((ending,)))
-            self.log_count.put(0, (closed + 1).to_bytes(4))
-            if changes:
-                added = {name: min(getattr(totals, name) + amount, SATURATED) for name, amount in changes.items()}
-                self.totals_cells.put(0, replace(totals, **added).encode())
-            if points or money_minor:
-                self._change_ceilings(points, money_minor)
+            self.log.put(before.closed % SHOP_LOG_SIZE * LOG_RECORD_SIZE, entry.encode() + bytes((ending,)))
+            self._put(sheet)
+        self._remember(sheet)
 
-    def _change_ceilings(self, points: int, money_minor: int) -> None:
-        self.ceilings.put(0, (self.points_left + points).to_bytes(4) + (self.money_left_minor + money_minor).to_bytes(4))
+    def _put(self, sheet: ShopSheet) -> None:
+        self.shop_sheets.put(sheet.place * SHEET_SIZE, sheet.encode())
+
+    def _remember(self, sheet: ShopSheet) -> None:
+        """The sheet is in force now: its transaction has been committed."""
+        self.place_known.put(0, bytes((sheet.place + 1,)))
 
     def log_record(self, number: int) -> bytes:
         """The number-th newest closed entry, 33 bytes; Refused(6A83) if there are not so many."""
-        closed = int.from_bytes(self.log_count.get())
+        closed = self.sheet.closed
         if number > min(closed, SHOP_LOG_SIZE):
             raise Refused(SW.RECORD_NOT_FOUND)
         return self.log.get((closed - number) % SHOP_LOG_SIZE * LOG_RECORD_SIZE, LOG_RECORD_SIZE)

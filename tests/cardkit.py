@@ -3,7 +3,7 @@
 `Customer` and `Shop` are personalized chips with the keys beside them; their methods build commands from the specification's tables.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from joren.apdu import (
@@ -27,6 +27,7 @@ from joren.apdu.tlv import build_dgi
 from joren.apdu.transaction import Order, Outcome
 from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
+from joren.applet.shop_sheet import ShopSheet
 from joren.simulator.chip import Chip
 
 __all__ = ["LIMITS", "MASTERS", "NEVER", "PIN", "PROGRAMME", "PUK", "Answer", "Customer", "Shop", "pin_block"]
@@ -227,6 +228,22 @@ class Shop:
 
     def select(self) -> ShopInfo:
         return ShopInfo.decode(self.send(CLA_ISO, Ins.SELECT, 0x04, 0x0C, self.aid, 23).data)
+
+    def ring(self) -> list[ShopSheet]:
+        """The sixteen sheets, read past the card's program."""
+        memory = self.chip.memory
+        address = memory.regions[f"{self.aid.hex().upper()}/shop_sheets"].address
+        return [ShopSheet.decode(memory.read(address + place * 60, 60)) for place in range(16)]
+
+    def sheet(self) -> ShopSheet:
+        """The sheet in force (REQ-REC-7)."""
+        return max((sheet for place, sheet in enumerate(self.ring()) if sheet.place == place), key=lambda sheet: sheet.count + sheet.closed)
+
+    def force(self, **changes: int | bytes) -> None:
+        """Changes the sheet in force past the card's program. It is written to every place, so that RAM may know an older one."""
+        sheet = replace(self.sheet(), **changes)  # type: ignore[arg-type]
+        memory = self.chip.memory
+        memory.write(memory.regions[f"{self.aid.hex().upper()}/shop_sheets"].address, sheet.encode() * 16)
 
     def totals(self) -> Totals:
         return Totals.decode(self.send(CLA_ISO, Ins.GET_DATA, 1, 2, ne=44).data)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from cardkit import Customer, Shop
-from joren.apdu import CLA_JOREN, SW, Ending, Ins, KeyRef, Kind, messages
+from joren.apdu import CLA_JOREN, SW, Command, Ending, Ins, KeyRef, Kind, messages
 from joren.apdu.transaction import Order, Outcome, Transaction
+from joren.simulator.memory import PowerCut
 
 
 def test_not_committed_is_said_before_the_entry_is_there() -> None:
@@ -55,3 +56,39 @@ def test_a_card_put_back_refills_no_shop_card() -> None:
         customer.chip.restore(copy)
         customer.select()
         assert shop.select().points_left == 1_000
+
+
+def torn(shop: Shop, command: Command, answers: int) -> None:
+    """The command with the power cut at every write and at the commit: each time all is as it was; a reset finds the sheet of before."""
+    whole, sheet = shop.chip.snapshot(), shop.sheet()
+    for write in range(1, answers + 1):
+        shop.chip.memory.cut_after(write)
+        with pytest.raises(PowerCut):
+            shop.chip.process(command)
+        shop.chip.power_on()
+        info = shop.select()
+        assert (shop.chip.snapshot(), shop.sheet()) == (whole, sheet)
+        assert (info.sequence & 0xFFFFFF, info.points_left, info.money_left_minor) == (
+            sheet.count,
+            sheet.points_left,
+            sheet.money_left_minor,
+        )
+    assert shop.chip.process(command).ok
+
+
+def test_the_power_is_cut_at_every_place_of_the_ring() -> None:
+    """REQ-ATK-42, REQ-REC-7: entry, log and sheet are old or new together, twice round; the ceiling and the sequences are used once."""
+    customer, shop = Customer(), Shop(points_left=1_000, money_left=10_000)
+    places, sequences = [], []
+    for turn in range(20):
+        asked = customer.plain(100)
+        data = customer.info.card_id + customer.info.counter.to_bytes(2) + customer.info.nonce + asked.encode()[:8]
+        torn(shop, Command(CLA_JOREN, Ins.AUTHORIZE, Kind.LOAD, 0, data, 13), 3)
+        places.append(shop.sheet().place)
+        slot = turn % 16
+        sequences.append(shop.send(0x00, Ins.READ_RECORD, slot + 1, 0x14, ne=32).data[12:16])
+        torn(shop, Command(CLA_JOREN, Ins.RATIFY, Ending.UNKNOWN, slot), 4)
+        places.append(shop.sheet().place)
+    assert places == [step % 16 for step in range(1, 41)]
+    assert len(set(sequences)) == 20
+    assert (shop.select().money_left_minor, shop.totals().money_written_off_minor) == (8_000, 2_000)

@@ -65,7 +65,7 @@ class Torn:
 
 class TestEvidence:
     def test_a_proof_of_another_customer_slot_or_shop_card(self) -> None:
-        """REQ-ATK-12: nor is one taken twice, nor for the next entry of the same slot."""
+        """REQ-ATK-12, REQ-ATK-43: nor is one taken twice, nor for the next entry of the same slot."""
         at, other, second = Torn(), Customer(card_id=OTHER), Shop(terminal=2)
         theirs = at.shop.compute(other, replace(ASKED, amount=1_000))
         answer, foreign = (Answer.of(card.chip.process(commit(card, made))) for card, made in ((at.customer, at.made), (other, theirs)))
@@ -78,6 +78,8 @@ class TestEvidence:
         assert at.shop.ratify(0, answer).ok
         refused(at.shop.chip, ratify(Ending.COMMITTED, 0, proof(answer)), SW.RECORD_NOT_FOUND)
         at.customer.select()
+        for _ in range(14):
+            assert at.shop.send(CLA_JOREN, Ins.RATIFY, Ending.UNKNOWN, at.shop.authorize(at.customer, Kind.PAY, PLAIN).data[0]).ok
         assert at.shop.compute(at.customer, replace(ASKED, amount=1_000)).slot == 0
         refused(at.shop.chip, ratify(Ending.COMMITTED, 0, proof(answer)), SW.MAC_INCORRECT)
         assert at.shop.totals().transactions == 1

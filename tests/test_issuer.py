@@ -179,7 +179,7 @@ def test_a_shop_card_shows_pending_and_closed_entries() -> None:
     customer.select()
     shop.compute(customer, customer.order(500))
     view = run(view_shop(1), {Slot.SHOP: shop.chip.process})
-    assert [(slot, entry.amount) for slot, entry in view.pending] == [(0, 500)]
+    assert [(slot, entry.amount) for slot, entry in view.pending] == [(1, 500)]
     assert [entry.amount for entry, _ in view.closed] == [1000]
 
 

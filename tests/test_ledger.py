@@ -276,7 +276,7 @@ class Ledger(RuleBasedStateMachine):
             return None
         if response is None and loss != AFTER and self.shop.select().sequence == order.sequence:
             return None
-        slot = min(set(range(PENDING)) - set(self.pending))
+        slot = min(set(range(PENDING)) - set(self.pending), key=lambda free: (free - self.count) % PENDING)
         self.pending[slot] = Entry(number, order, plan, self.carrier(card, slot, order, plan, response))
         self.points_left -= plan.points
         self.money_left -= order.amount if kind == Kind.LOAD else 0
@@ -524,7 +524,7 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def shop_card_agrees(self) -> None:
-        """REQ-REC-6, REQ-CMP-3, REQ-AUT-2, REQ-RAT-2, REQ-RAT-3, REQ-RAT-4, REQ-SRD-1."""
+        """REQ-REC-6, REQ-REC-8, REQ-CMP-3, REQ-AUT-2, REQ-RAT-2, REQ-RAT-3, REQ-RAT-4, REQ-SRD-1."""
         info, totals = self.shop.select(), self.shop.totals()
         sequence = 1 << 24 | self.count
         assert info == ShopInfo(1, 0x0F, 1, len(self.pending), 1, CARD_SHOP, 1, sequence, self.points_left, self.money_left)

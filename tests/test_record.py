@@ -12,6 +12,7 @@ from joren.apdu.cards import CustomerInfo, Limits, PendingEntry, ShopInfo, Total
 from joren.apdu.record import MalformedRecord, Record
 from joren.apdu.transaction import Order, Outcome, Transaction
 from joren.applet.sheet import Sheet
+from joren.applet.shop_sheet import ShopSheet
 
 U8, U16, U32 = cs.Int8ub, cs.Int16ub, cs.Int32ub
 
@@ -43,9 +44,13 @@ RECORDS: dict[type[Record], Any] = {
         ("kind", U8), ("key_ref", U8), ("counter", U16), ("hour", U16), ("amount", U32), ("category", U8), ("factor_tenths", U8),
         ("sequence", U32), ("card_id", cs.Bytes(8)), ("rank", U8), ("rules_version", U8), ("score", U16), ("points", U32),
     ),
+    ShopSheet: described(("count", U32), ("closed", U32), ("points_left", U32), ("money_left_minor", U32), ("totals", cs.Bytes(44))),
     Totals: described(*((field.name, U32) for field in fields(Totals))),
 }  # fmt: skip
-SIZES = {Order: 16, Outcome: 16, Transaction: 36, Limits: 18, Sheet: 46, CustomerInfo: 25, ShopInfo: 23, PendingEntry: 32, Totals: 44}
+SIZES = {
+    Order: 16, Outcome: 16, Transaction: 36, Limits: 18, Sheet: 46, CustomerInfo: 25, ShopInfo: 23, PendingEntry: 32, ShopSheet: 60,
+    Totals: 44,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("record", list(RECORDS), ids=lambda record: record.__name__)

@@ -18,7 +18,7 @@ PLAIN_ORDER = Order(200, 100, 0, 0, 0, 0)
 
 @dataclass
 class World:
-    """A shop card with one closed entry, a proven one in slot 0 and a withheld one in slot 1, and the customer card they are of."""
+    """A shop card with one closed entry, a proven one in slot 1 and a withheld one in slot 2, and the customer card they are of."""
 
     customer: Customer
     shop: Shop
@@ -71,7 +71,7 @@ def ratify(ending: int, slot: int, data: bytes = b"") -> Command:
     return Command(CLA_JOREN, Ins.RATIFY, ending, slot, data)
 
 
-def committed(at: World, slot: int = 0, **outcome: int) -> Command:
+def committed(at: World, slot: int = 1, **outcome: int) -> Command:
     return ratify(Ending.COMMITTED, slot, replace(at.answer.outcome, **outcome).encode() + at.answer.proof)
 
 
@@ -87,7 +87,7 @@ def challenge_of(shop: Shop) -> bytes:
 
 
 def denied(at: World) -> Command:
-    return ratify(Ending.NOT_COMMITTED, 1, absence(at, challenge_of(at.shop)))
+    return ratify(Ending.NOT_COMMITTED, 2, absence(at, challenge_of(at.shop)))
 
 
 def set_status(at: World) -> Command:
@@ -115,10 +115,10 @@ RIGHT: dict[str, Builder] = {
     "AUTHORIZE": authorize,
     "RATIFY NOT COMMITTED": denied,
     "RATIFY COMMITTED": committed,
-    "RATIFY WRITE OFF": lambda at: ratify(Ending.UNKNOWN, 1),
+    "RATIFY WRITE OFF": lambda at: ratify(Ending.UNKNOWN, 2),
     "GET CHALLENGE": lambda at: Command(CLA_ISO, Ins.GET_CHALLENGE, 0, 0, ne=8),
     "READ RECORD log": lambda at: read(1, 0x0C),
-    "READ RECORD pending": lambda at: read(1, 0x14),
+    "READ RECORD pending": lambda at: read(2, 0x14),
     "GET DATA rules": lambda at: get_data(1),
     "GET DATA totals": lambda at: get_data(2),
     "SET STATUS": set_status,
@@ -238,7 +238,7 @@ def unknown(at: World) -> Command:
     asked = at.customer.info.counter - 1
     for _ in range(25):
         at.customer.buy(1)
-    return ratify(Ending.NOT_COMMITTED, 0, absence(at, at.shop.challenge(), of=at.proven, asked=asked))
+    return ratify(Ending.NOT_COMMITTED, 1, absence(at, at.shop.challenge(), of=at.proven, asked=asked))
 
 
 def outcome_mac(at: World, outcome: Outcome) -> bytes:
@@ -249,12 +249,12 @@ def outcome_mac(at: World, outcome: Outcome) -> bytes:
 
 def forged(at: World) -> Command:
     outcome = replace(at.answer.outcome, points=at.answer.outcome.points + 1)
-    return ratify(Ending.COMMITTED, 0, outcome.encode() + outcome_mac(at, outcome))
+    return ratify(Ending.COMMITTED, 1, outcome.encode() + outcome_mac(at, outcome))
 
 
 def absent(at: World, change: Callable[[bytes], bytes]) -> Command:
     """NOT COMMITTED with something in it changed."""
-    return ratify(Ending.NOT_COMMITTED, 1, change(absence(at, at.shop.challenge())))
+    return ratify(Ending.NOT_COMMITTED, 2, change(absence(at, at.shop.challenge())))
 
 
 def flipped(data: bytes, at: int) -> bytes:
@@ -298,16 +298,16 @@ REFUSALS: list[tuple[str, str, Builder, int]] = [
         for kind in (3, 4, 5, 0x81, 0x82, 0x83, 0x84, 0x85)
     ],
     ("AUTHORIZE", "money above the ceiling", lambda at: authorize(at, amount=10_001), 0x9403),
-    *[("RATIFY COMMITTED", f"free slot {slot}", lambda at, slot=slot: committed(at, slot), 0x6A83) for slot in (2, 15)],
-    ("RATIFY COMMITTED", "another entry", lambda at: committed(at, 1), 0x6988),
+    *[("RATIFY COMMITTED", f"free slot {slot}", lambda at, slot=slot: committed(at, slot), 0x6A83) for slot in (0, 3, 15)],
+    ("RATIFY COMMITTED", "another entry", lambda at: committed(at, 2), 0x6988),
     *[("RATIFY COMMITTED", f"byte {byte} changed", lambda at, byte=byte: spoiled(committed(at), byte), 0x6988) for byte in PROOF_BYTES],
-    ("RATIFY COMMITTED", "the receipt for the proof", lambda at: ratify(1, 0, at.answer.raw_outcome + at.answer.receipt), 0x6988),
+    ("RATIFY COMMITTED", "the receipt for the proof", lambda at: ratify(1, 1, at.answer.raw_outcome + at.answer.receipt), 0x6988),
     ("RATIFY COMMITTED", "other points, rightly proven", forged, 0x6A80),
-    ("RATIFY NOT COMMITTED", "free slot", lambda at: ratify(0, 2, absence(at, at.shop.challenge())), 0x6A83),
-    ("RATIFY NOT COMMITTED", "no challenge", lambda at: ratify(0, 1, absence(at, bytes(8))), 0x6985),
-    ("RATIFY NOT COMMITTED", "another challenge", lambda at: ratify(0, 1, absence(at, flipped(at.shop.challenge(), 0))), 0x6988),
-    ("RATIFY NOT COMMITTED", "another entry", lambda at: ratify(0, 0, absence(at, at.shop.challenge())), 0x6988),
-    ("RATIFY NOT COMMITTED", "another counter", lambda at: ratify(0, 1, absence(at, at.shop.challenge(), asked=0)), 0x6988),
+    ("RATIFY NOT COMMITTED", "free slot", lambda at: ratify(0, 3, absence(at, at.shop.challenge())), 0x6A83),
+    ("RATIFY NOT COMMITTED", "no challenge", lambda at: ratify(0, 2, absence(at, bytes(8))), 0x6985),
+    ("RATIFY NOT COMMITTED", "another challenge", lambda at: ratify(0, 2, absence(at, flipped(at.shop.challenge(), 0))), 0x6988),
+    ("RATIFY NOT COMMITTED", "another entry", lambda at: ratify(0, 1, absence(at, at.shop.challenge())), 0x6988),
+    ("RATIFY NOT COMMITTED", "another counter", lambda at: ratify(0, 2, absence(at, at.shop.challenge(), asked=0)), 0x6988),
     *[
         ("RATIFY NOT COMMITTED", f"byte {byte} changed", lambda at, byte=byte: absent(at, lambda data: flipped(data, byte)), 0x6988)
         for byte in ABSENCE_BYTES
@@ -315,7 +315,7 @@ REFUSALS: list[tuple[str, str, Builder, int]] = [
     ("RATIFY WRITE OFF", "NOT COMMITTED of what the card can not tell", unknown, 0x6988),
     ("RATIFY WRITE OFF", "free slot", lambda at: ratify(2, 15), 0x6A83),
     ("READ RECORD log", "older than the oldest", lambda at: read(2, 0x0C), 0x6A83),
-    ("READ RECORD pending", "free slot", lambda at: read(3, 0x14), 0x6A83),
+    ("READ RECORD pending", "free slot", lambda at: read(4, 0x14), 0x6A83),
     ("READ RECORD pending", "slot 16", lambda at: read(17, 0x14), 0x6A83),
     ("READ RECORD pending", "slot 254", lambda at: read(255, 0x14), 0x6A83),
     ("SET STATUS", "to where it is", lambda at: replace(set_status(at), p2=0x0F), 0x6985),
@@ -333,8 +333,8 @@ def test_refused(name: str, wrong: Builder, sw: int) -> None:
     assert at.shop.chip.process(RIGHT[name](at)).ok
 
 
-Fault = tuple[str, dict[str, int | bytes], dict[str, bytes], int]
-"""Name, what the command is told, what the card's cells hold, status word."""
+Fault = tuple[str, dict[str, int | bytes], dict[str, int | bytes], int]
+"""Name, what the command is told, what the card's cells (bytes) and its sheet (numbers) hold, status word."""
 FULL = b"\x01".ljust(32, b"\0") * 16
 COMPUTE_FAULTS: list[Fault] = [
     ("rules", {"rules_version": 2}, {}, 0x9409),
@@ -346,8 +346,8 @@ COMPUTE_FAULTS: list[Fault] = [
     ("amount", {"amount": 0}, {}, 0x6A80),
     ("time", {"hour": 60_000}, {}, 0x9404),
     ("full", {}, {"pending": FULL}, 0x940B),
-    ("sequence", {}, {"count": b"\xff\xff\xff"}, 0x9407),
-    ("ceiling", {}, {"ceilings": bytes(4)}, 0x9403),
+    ("sequence", {}, {"count": 0xFFFFFF}, 0x9407),
+    ("ceiling", {}, {"points_left": 0}, 0x9403),
 ]
 """In the order of REQ-CMP-1."""
 LOAD_FAULTS: list[Fault] = [
@@ -355,8 +355,8 @@ LOAD_FAULTS: list[Fault] = [
     ("order", {"factor_tenths": 10}, {}, 0x6A80),
     ("counter", {"counter": 0xFFFF}, {}, 0x9407),
     ("full", {}, {"pending": FULL}, 0x940B),
-    ("sequence", {}, {"count": b"\xff\xff\xff"}, 0x9407),
-    ("ceiling", {}, {"ceilings": bytes(8)}, 0x9403),
+    ("sequence", {}, {"count": 0xFFFFFF}, 0x9407),
+    ("ceiling", {}, {"money_left_minor": 0}, 0x9403),
 ]
 """In the order of REQ-AUT-1, for kind 04."""
 FormFault = tuple[str, Callable[[Command], Command], dict[str, bytes], int]
@@ -386,8 +386,11 @@ def check_precedence(at: World, pair: tuple[Fault, Fault], build: Callable[..., 
     """The first fault's status word; with the cells as they were and nothing wrong in it, the command works."""
     (_, told, cells, sw), (_, more_told, more_cells, _) = pair
     whole = at.shop.chip.snapshot()
-    for name, data in (cells | more_cells).items():
-        poke(at.shop, name, data)
+    for name, value in (cells | more_cells).items():
+        if isinstance(value, bytes):
+            poke(at.shop, name, value)
+        else:
+            at.shop.force(**{name: value})
     refuses(at.shop, build(at, **told | more_told), sw)
     at.shop.chip.memory.restore(whole)
     assert at.shop.chip.process(build(at)).ok
@@ -409,7 +412,7 @@ class TestPrecedence:
     def test_authorize_another_kind(self, kind: Kind, pair: tuple[Fault, Fault]) -> None:
         """REQ-AUT-1: no ceiling and no LOAD master is asked for."""
         at = world()
-        poke(at.shop, "ceilings", bytes(8))
+        at.shop.force(points_left=0, money_left_minor=0)
         poke(at.shop, "key_versions", b"\x01\x00\x01")
         check_precedence(at, pair, lambda at, **fields: authorize(at, kind, **fields))
 
@@ -418,20 +421,20 @@ class TestPrecedence:
     def test_authorize_a_void(self, kind: Kind, pair: tuple[Fault, Fault]) -> None:
         """REQ-AUT-1: nothing of the order is checked, and no ceiling."""
         at = world()
-        poke(at.shop, "ceilings", bytes(8))
+        at.shop.force(points_left=0, money_left_minor=0)
         check_precedence(at, pair, lambda at, **fields: authorize(at, kind, **({"category": 99, "amount": 0} | fields)))
 
     def test_ratify(self) -> None:
         """REQ-RAT-1: slot before proof before values; slot before challenge before MAC."""
         at = world()
         wrong = replace(forged(at), data=forged(at).data[:16] + bytes(8))
-        refuses(at.shop, replace(wrong, p2=2), SW.RECORD_NOT_FOUND)
+        refuses(at.shop, replace(wrong, p2=3), SW.RECORD_NOT_FOUND)
         refuses(at.shop, wrong, SW.MAC_INCORRECT)
         refuses(at.shop, forged(at), SW.WRONG_DATA)
-        refuses(at.shop, ratify(Ending.NOT_COMMITTED, 2, bytes(18)), SW.RECORD_NOT_FOUND)
-        refuses(at.shop, ratify(Ending.NOT_COMMITTED, 1, bytes(18)), SW.CONDITIONS_NOT_SATISFIED)
+        refuses(at.shop, ratify(Ending.NOT_COMMITTED, 3, bytes(18)), SW.RECORD_NOT_FOUND)
+        refuses(at.shop, ratify(Ending.NOT_COMMITTED, 2, bytes(18)), SW.CONDITIONS_NOT_SATISFIED)
         at.shop.challenge()
-        refuses(at.shop, ratify(Ending.NOT_COMMITTED, 1, bytes(18)), SW.MAC_INCORRECT)
+        refuses(at.shop, ratify(Ending.NOT_COMMITTED, 2, bytes(18)), SW.MAC_INCORRECT)
         assert at.shop.chip.process(denied(at)).ok
         assert at.shop.chip.process(committed(at)).ok
 

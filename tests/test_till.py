@@ -372,7 +372,7 @@ def test_a_proof_is_ratified_without_the_customer(fault: Fault) -> None:
     granted = counter.tap(other, buys("S"))
     assert (granted.card_id, granted.points, granted.recovered) == (customer.card_id, 15, True)
     reads = {Fault.LOST_BEFORE: ["SHOP READ_RECORD", "SHOP RATIFY"], Fault.LOST_AFTER: ["SHOP READ_RECORD"]}
-    assert counter.names() == [*OPEN, *reads[fault]]
+    assert list(dict.fromkeys(counter.names())) == [*OPEN, *reads[fault]]
     counter.audit(customer, other)
 
 

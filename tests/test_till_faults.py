@@ -318,7 +318,7 @@ def test_an_entry_that_can_not_be_written_off() -> None:
     full: dict[int, Spoil] = {Ins.COMPUTE: says(SW.PENDING_FULL), Ins.RATIFY: says(SW.RECORD_NOT_FOUND)}
     with pytest.raises(CardRefused, match="shop card refused RATIFY: 6A83 RECORD_NOT_FOUND"):
         tap_spoiled(counter, customer, buys("S"), SHOP, full, acts=False)
-    assert [(row.reference, row.slot) for row in counter.journal.unsettled()] == [("torn", 0)]
+    assert [(row.reference, row.slot) for row in counter.journal.unsettled()] == [("torn", 1)]
     assert counter.tap(customer, buys("S")).recovered is False
 
 
@@ -330,15 +330,17 @@ def evidence(customer: Customer, sequence: int, challenge: bytes) -> bytes:
 
 
 def close_elsewhere(counter: Counter, customer: Customer, ending: int) -> None:
-    """The entry in slot 0 is closed by another host, while the till believes that it is there."""
-    sequence = counter.journal.unsettled()[0].order.sequence
+    """The entry of the torn sale is closed by another host, while the till believes that it is there."""
+    row = counter.journal.unsettled()[0]
+    sequence, slot = row.order.sequence, row.slot
+    assert slot is not None
     if ending == Ending.UNKNOWN:
-        response = counter.shop.send(CLA_JOREN, Ins.RATIFY, ending, 0)
+        response = counter.shop.send(CLA_JOREN, Ins.RATIFY, ending, slot)
     elif ending == Ending.COMMITTED:
         data = evidence(customer, sequence, bytes(8))
-        response = counter.shop.send(CLA_JOREN, Ins.RATIFY, ending, 0, data[31:47] + data[55:])
+        response = counter.shop.send(CLA_JOREN, Ins.RATIFY, ending, slot, data[31:47] + data[55:])
     else:
-        response = counter.shop.deny(0, evidence(customer, sequence, counter.shop.challenge())[1:])
+        response = counter.shop.deny(slot, evidence(customer, sequence, counter.shop.challenge())[1:])
     assert response.ok, response.status
 
 
@@ -360,18 +362,21 @@ def test_an_entry_that_another_host_has_closed(name: str, slot_used: bool) -> No
     """REQ-STL-5: the shop card's own log says how; what it wrote off is for the issuer, whatever the customer card says."""
     fault, ending, reopened, fate = CLOSED[name]
     counter, customer = prepared(True, fault)
-    sequence = counter.journal.unsettled()[0].order.sequence
+    row = counter.journal.unsettled()[0]
+    sequence, slot = row.order.sequence, row.slot
     close_elsewhere(counter, customer, ending)
     if slot_used:
         other = free_of_pin(2)
         other.select()
-        counter.shop.compute(other, other.order())
+        for _ in range(15):
+            counter.shop.purchase(other)
+        assert counter.shop.compute(other, other.order()).slot == slot
     if reopened:
         counter.till.holder.close()
     counter.tap(customer, settles)
-    row = counter.journal.at(sequence)
-    assert row is not None
-    assert (row.reference, row.fate, row.slot) == ("torn", fate, None)
+    after = counter.journal.at(sequence)
+    assert after is not None
+    assert (after.reference, after.fate, after.slot) == ("torn", fate, None)
     assert counter.tap(customer, buys("next")).settled == ()
 
 
@@ -383,7 +388,7 @@ def test_a_proven_entry_that_is_gone(others: int, fate: Fate) -> None:
         counter.tap(customer, buys("proven"), {5: Fault.LOST_BEFORE})
     counter.shop.chip.power_on()
     counter.shop.select()
-    assert counter.shop.send(CLA_JOREN, Ins.RATIFY, Ending.UNKNOWN, 0).ok
+    assert counter.shop.send(CLA_JOREN, Ins.RATIFY, Ending.UNKNOWN, counter.journal.unsettled()[0].slot or 0).ok
     other = free_of_pin(2)
     other.select()
     for _ in range(others):
