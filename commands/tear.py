@@ -42,7 +42,13 @@ class Options:
 @click.command("tear")
 @click.argument("trace", required=False, type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--all", "everything", is_flag=True, help="Every state-changing command of both cards, every mutant, every torn sale.")
-@click.option("--profile", "profiles", multiple=True, metavar="NAME", help="With --all: this card profile, and no others. Repeatable.")
+@click.option(
+    "--profile",
+    "profiles",
+    multiple=True,
+    metavar="NAME",
+    help="With --all: this card profile, or TOML file of your own, and no others. Repeatable.",
+)
 @click.option("--seed", type=click.IntRange(0), help=f"With --all: for the sales torn three times at random.  [default: {SEED}]")
 @click.option("--random", "number", type=click.IntRange(0, NUMBER_MAX), help=f"With --all: how many of those.  [default: {NUMBER}]")
 @click.option("--card", metavar="CARD", help="The customer card of the trace: the image it had before.")
@@ -76,7 +82,7 @@ def tear(workspace: Workspace, /, trace: Path | None, everything: bool, **option
 def _tear_all(asked: Options) -> None:
     if asked.card or asked.shop_card or asked.write:
         raise HostError("tear: --card, --shop-card and --write go with TRACE, not with --all")
-    profiles = [load_profile(name) for name in asked.profiles or profile_names()]
+    profiles = [load_profile(name) for name in dict.fromkeys(asked.profiles or profile_names())]
     try:
         found = tear_all(profiles, SEED if asked.seed is None else asked.seed, NUMBER if asked.number is None else asked.number)
     except DoesNotFit as error:

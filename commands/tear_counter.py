@@ -89,7 +89,7 @@ class Counter:
         self.journal = Journal(":memory:")
         for row in stage.rows:
             self.journal.add(row)
-        self.restart()
+        self.till = Till(stage.holder(), self.journal)
         self.asked = 0
         self.cut: Cut | None = None
         self.torn: str | None = None
@@ -97,7 +97,8 @@ class Counter:
         self.links: Mapping[Slot, Transmit] = {slot: partial(self._transmit, slot) for slot in Slot}
 
     def restart(self) -> None:
-        """A new till on the same journal, as after the till's own loss of power."""
+        """The till loses its power, and the card in it too: a new till on the same journal."""
+        self.readers[Slot.SHOP].reset()
         self.till = Till(self.stage.holder(), self.journal)
 
     def tap(self, sale: Callable[[Till], Dialog[T]], cut: Cut | None = None) -> T:

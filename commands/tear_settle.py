@@ -24,7 +24,7 @@ __all__ = ["SALES", "Case", "Figures", "Unsettled", "cases", "random_tears", "se
 HOUR = 200
 TAPS_MAX = 3
 REFERENCE = "S"
-TEARS, APDUS_MAX, WRITES_MAX = 3, 5, 5
+TEARS, APDUS_MAX, WRITES_MAX = 3, 12, 6
 RESTARTS, GIVEN_UP = 0.3, 0.5
 WRONG = (CardFault, CardLost, CardRefused, Disagreement, HostError, JournalError, MacMismatch)
 Sale = Callable[[Till], Dialog[Granted]]
@@ -101,31 +101,39 @@ def settle_pairs(case: Case, figures: Figures) -> None:
 
 def random_tears(choice: Sequence[Case], seed: int, number: int, figures: Figures) -> Iterator[int]:
     """Three tears, `number` times; gives the number of each when it is done."""
-    chance, done = Random(seed), 0
-    while done < number:
-        case = chance.choice(choice)
-        counter, cuts = Counter(case.stage), list[Cut]()
-        for _ in range(TEARS):
-            if chance.random() < RESTARTS:
-                counter.restart()
+    chance = Random(seed)
+    for done in range(1, number + 1):
+        case, cuts = chance.choice(choice), list[Cut]()
+        restarts = [chance.random() < RESTARTS for _ in range(TEARS)]
+        while len(cuts) < TEARS:
             cut = Cut(chance.randint(1, APDUS_MAX), chance.randint(1, WRITES_MAX))
-            _tap(counter, case.sale, cut)
-            cuts += [cut] if counter.torn is not None else []
-        if len(cuts) < TEARS and counter.problem is None:
-            counter.close()
-            continue
+            counter = _play(case, (*cuts, cut), restarts)
+            if counter.torn is not None:
+                cuts.append(cut)
+            if counter.problem is not None:
+                break
+            if len(cuts) < TEARS:
+                counter.close()
         figures.random += _end(case, counter, tuple(cuts), figures, given_up=chance.random() < GIVEN_UP)
-        done += 1
         yield done
+
+
+def _play(case: Case, cuts: Sequence[Cut], restarts: Sequence[bool] = ()) -> Counter:
+    """A counter after a tap with each of the cuts; before some of them the till loses its power."""
+    counter = Counter(case.stage)
+    for number, cut in enumerate(cuts):
+        if number < len(restarts) and restarts[number]:
+            counter.restart()
+        _tap(counter, case.sale, cut)
+    return counter
 
 
 def _torn(case: Case, before: tuple[Cut, ...]) -> Iterator[tuple[Cut, Counter]]:
     """Every cut there is in the tap after those of `before`, and the counter as it is then."""
     for apdu in count(1):
         for write in count(1):
-            counter, cut = Counter(case.stage), Cut(apdu, write)
-            for one in (*before, cut):
-                _tap(counter, case.sale, one)
+            cut = Cut(apdu, write)
+            counter = _play(case, (*before, cut))
             torn = counter.torn
             if torn is None and counter.problem is None:
                 counter.close()

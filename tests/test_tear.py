@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from joren.apdu import Ins
+from joren.apdu import Ins, Key
 from joren.applet.lifecycle import ALLOWED_CUSTOMER, ALLOWED_SHOP
 from joren.cli import main
 from joren.commands import tear as tear_command
 from joren.commands.tear_all import Everything, Torn
 from joren.commands.tear_scripts import scripts
-from joren.simulator.chip import DoesNotFit
+from joren.simulator.chip import IDEAL, Chip, DoesNotFit
+from joren.simulator.image import load_image
 from joren.simulator.memory import Memory, PowerCut
+from joren.simulator.mutants import Late, Mutant
 from joren.simulator.profile import Profile, load_profile, profile_names
 from joren.simulator.protocol import Protocol, slot_protocol
 from joren.simulator.tear import AFTER, Outcome, Script, Tear, explore, look, placed
@@ -174,6 +176,26 @@ def test_one_tear_alone(desk: Desk) -> None:
     assert "sheets" in text
     assert "--write 5: the trace has 4 writes and commits" in joren("tear", desk.trace, "--card", desk.before, "--write", "5", code=2)
     joren("tear", desk.trace, "--card", desk.before, "--write", "0", code=2)
+
+
+def test_a_trace_of_a_card_that_tears_badly_is_shown(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.tap()
+    late = Mutant(Late, "customer card", "log")
+
+    def bad_image(path: Path, storage: Key) -> Chip:
+        return load_image(path, storage).on(IDEAL, late.make)
+
+    monkeypatch.setattr(tear_command, "load_image", bad_image)
+    told = json.loads(desk.joren("tear", desk.trace, "--card", desk.before, "--json", code=1))
+    assert told["where"] == [
+        {"script": "t.jsonl: customer card", "command": "TRANSACT PURCHASE, key TILL", "write": 4, "place": "log"},
+    ]
+    text = desk.joren("tear", desk.trace, "--card", desk.before, code=1)
+    assert "oooXn" in text
+    assert "1 mixed" in text
+    told = json.loads(desk.joren("tear", desk.trace, "--card", desk.before, "--write", "4", "--json", code=1))
+    assert told["outcome"] == "mixed"
+    assert {one["region"]: one["outcome"] for one in told["regions"]} == {"counter": "new", "sheets": "new", "log": "old"}
 
 
 def test_a_trace_with_a_bad_line_names_it(desk: Desk) -> None:

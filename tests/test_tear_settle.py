@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from joren.cli import main
 from joren.commands import tear as tear_command
 from joren.commands import tear_settle
-from joren.commands.tear_all import Everything, Torn
+from joren.commands.tear_all import Everything, Torn, tear_all
 from joren.commands.tear_audit import Disagreement, audit
 from joren.commands.tear_counter import Counter, Cut, set_stage
 from joren.commands.tear_mutants import Verdict
@@ -60,20 +60,20 @@ def test_every_sale_torn_twice_is_settled(by_card: bool, name: str, record_prope
 def test_sales_torn_three_times_are_settled_and_follow_from_the_seed(record_property: Callable[[str, object], None]) -> None:
     choice = [case for case in cases() if "shop card" in case.name]
     figures, again = Figures(), Figures()
-    assert list(random_tears(choice, 3, 150, figures)) == list(range(1, 151))
+    assert list(random_tears(choice, 3, 60, figures)) == list(range(1, 61))
     assert list(random_tears(choice[:1], 3, 0, again)) == []
     assert figures.unsettled == []
     record_property("sales torn three times and settled", figures.random)
 
 
 def broken(kind: type[Wrong], region: str, card: str) -> list[Case]:
-    """The cases with one of the cards on a memory that writes wrongly."""
+    """Some cases, with one of the cards on a memory that writes wrongly."""
     make = Mutant(kind, card, region).make
     return [
         replace(case, stage=replace(case.stage, **{card: getattr(case.stage, card).on(IDEAL, make)}))
         for case in cases()
         if "shop card" in case.name
-    ]
+    ][:3]
 
 
 @pytest.mark.parametrize(("kind", "region", "card"), [(NoTransactions, "", "shop"), (First, "counter", "customer")])
@@ -85,9 +85,10 @@ def test_a_card_that_tears_badly_is_noticed_at_the_till_too(kind: type[Wrong], r
     assert figures.settled
     assert figures.unsettled
     settle_pairs(choice[0], more)
-    assert more.unsettled
+    twice = len(more.unsettled)
+    assert twice
     list(random_tears(choice, 1, 40, more))
-    assert {len(one.tears) for one in more.unsettled} >= {2, 3}
+    assert len(more.unsettled) > twice
 
 
 def test_the_order_of_the_customer_card_s_writes_is_enough_for_the_till() -> None:
@@ -160,9 +161,17 @@ def test_an_audit_sees_what_does_not_agree() -> None:
 
 
 def test_the_command_line_tears_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --json, and as text: the same, done once for both."""
+    found: list[Everything] = []
+
+    def once(profiles: list[Profile], seed: int, number: int) -> Everything:
+        found.extend([] if found else [tear_all(profiles, seed, number)])
+        return found[0]
+
     monkeypatch.setattr(tear_settle, "SALES", {"pay": SALES["pay"]})
-    words = ["tear", "--all", "--random", "20", "--seed", "5", "--profile"]
-    told = json.loads(joren(tmp_path, *words, "ideal", "--profile", "feitian-h19cr", "--json"))
+    monkeypatch.setattr(tear_command, "tear_all", once)
+    words = ["tear", "--all", "--random", "5", "--seed", "5", "--profile", "ideal", "--profile", "feitian-h19cr"]
+    told = json.loads(joren(tmp_path, *words, "--json"))
     assert set(told) == FIELDS
     assert [one["profile"] for one in told["profiles"]] == ["ideal", "feitian-h19cr"]
     for name in ("tears", "old", "new", "counted", "mixed", "settled"):
@@ -170,12 +179,13 @@ def test_the_command_line_tears_all(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert told["tears"] == told["old"] + told["new"] + told["counted"]
     assert (told["mixed"], told["missed"], told["unsettled"], told["where"], told["unsettled_where"]) == (0, [], 0, [], [])
     assert told["mutants"] == told["mutants_caught"] >= 70
-    assert (told["random"], told["seed"]) == (20, 5)
+    assert (told["random"], told["seed"]) == (5, 5)
     assert told["pairs"] > 100
-    text = joren(tmp_path, *words, "jcop4")
-    for said in ("0 mixed", f"{told['mutants']} mutants: {told['mutants']} caught", "20 three times (seed 5)", "jcop4", "COMMIT PURCHASE"):
+    text = joren(tmp_path, *words)
+    mutants = f"{told['mutants']} mutants: {told['mutants']} caught"
+    for said in ("0 mixed", mutants, "5 three times (seed 5)", "feitian-h19cr  T=0", "COMMIT PURCHASE"):
         assert said in text
-    assert "ideal" not in text
+    assert "sle78" not in text
 
 
 def test_without_a_choice_every_profile_is_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
