@@ -202,18 +202,20 @@ class ShopCardHolder:
                 raise
             return None
 
-    def _entries(self, count: int) -> Dialog[Entries]:
+    def _entries(self, info: ShopInfo) -> Dialog[Entries]:
+        """The pending entries, by sequence; the newest are looked for first (REQ-REC-8)."""
         found: Entries = {}
-        for slot in range(PENDING_SIZE):
-            if len(found) == count:
+        for back in range(1, PENDING_SIZE + 1):
+            if len(found) == info.pending:
                 break
+            slot = (info.sequence - back) % PENDING_SIZE
             entry = yield from self._entry(slot)
             if entry is not None:
                 found[entry.sequence] = (slot, entry)
         return found
 
     def _reconcile(self, journal: Journal, info: ShopInfo) -> Dialog[None]:
-        entries = yield from self._entries(info.pending)
+        entries = yield from self._entries(info)
         for row in journal.entries():
             slot_entry = entries.pop(row.order.sequence, None)
             if slot_entry is None:

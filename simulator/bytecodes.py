@@ -18,7 +18,7 @@ Low is for a compact program on a card with `int`, high for one written plainly:
 
 from dataclasses import dataclass
 
-from joren.apdu import SW, Command, Ins, Kind, Response
+from joren.apdu import AID_SHOP, SW, Command, Ins, Kind, Response
 
 __all__ = ["COMMANDS", "RANK", "Count", "bytecodes_of", "bytecodes_table"]
 
@@ -53,9 +53,11 @@ SALE = MESSAGE + MAC_CHECK + CHECKS + BALANCES + STORED + TRANSACTION + MESSAGE 
 STATE_CHECKS = Count(100, 200, 400)
 """Of COMMIT: whether a state is valid, field by field."""
 PENDING = Count(100, 180, 350, 4)
-"""Of a shop card: the lowest free of 16 slots, and an entry of 13 fields, three of them long."""
+"""Of a shop card: the next free of 16 slots, and an entry of 13 fields, three of them long."""
 CLOSING = Count(150, 300, 600, 4)
 """Of a shop card: an entry looked up, compared with the outcome, logged; totals and ceilings summed; a sale searched for, if voided."""
+RING = Count(350, 700, 1400)
+"""Of a shop card that is selected: two u32 of each of 16 sheets summed, and compared with its place (REQ-REC-7)."""
 DIGITS = Count(100, 160, 250)
 """A PIN that is well-formed: 8 bytes, compared twice each."""
 DERIVED = MESSAGE
@@ -96,13 +98,15 @@ def bytecodes_of(command: Command, response: Response) -> Count:
     if not response.ok and response.sw & 0xFF00 != SW.RESPONSE_AVAILABLE:
         return BASE
     count = BASE + COMMANDS.get(command.ins, NOTHING)
+    if command.ins == Ins.SELECT and command.data.startswith(AID_SHOP):
+        count += RING
     return count + RANK if command.ins == Ins.TRANSACT and command.p1 in RANKED else count
 
 
 def bytecodes_table() -> str:
     """The estimate as a table in Markdown."""
     rows = ["| what | low | likely | high | copies |", "|---|---|---|---|---|"]
-    named = {"every APDU to an applet": BASE, "the rank, beside TRANSACT 01 and 02": RANK}
+    named = {"every APDU to an applet": BASE, "the rank, beside TRANSACT 01 and 02": RANK, "the ring of a shop card, beside SELECT": RING}
     named |= {Ins(ins).name.replace("_", " "): count for ins, count in COMMANDS.items() if count != NOTHING}
     rows += [f"| {name} | {count.low:,} | {count.likely:,} | {count.high:,} | {count.copies} |" for name, count in named.items()]
     return "\n".join(rows)

@@ -262,7 +262,7 @@ def test_images_are_read_copied_and_checked(counter: Shell) -> None:
     assert masters.till.reveal().hex().upper() not in clear.read_text()
     copy.write_text(copy.read_text().replace("ISSUED", "ISSUED ").replace('"draws": ', '"draws": 1'))
     assert "checksum" in counter.run("card", "show", str(copy), code=6).stderr
-    copy.write_text(clear.read_text().replace('"version": 1', '"version": 9'))
+    copy.write_text(clear.read_text().replace('"version": 2', '"version": 9'))
     assert counter.json("card", "show", str(copy), code=6)["error"] == "BadImage"
 
 

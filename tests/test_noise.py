@@ -1,4 +1,4 @@
-"""Anything at all, sent to both cards in every state over every protocol: nothing changes, nothing fails, every answer is in the specification.
+"""Anything at all, to both cards in every state over every protocol: nothing changes, nothing fails, every answer is in the specification.
 
 How many: JOREN_NOISE, by default 1,200,000; all from one seed.
 """

@@ -219,7 +219,8 @@ def test_answers_in_parts(answers: list[tuple[str, int]], data: str, sw: int, se
     transmit = parts_of(*answers)
     response = run(one(Command(0x80, Ins.GET_STATE, 0, 0, ne=40)), {Slot.CUSTOMER: transmit})
     assert response == Response(bytes.fromhex(data), sw)
-    assert [command.encode().hex().upper() for command in transmit.asked] == [text.replace(" ", "") for text in sent]  # type: ignore[attr-defined]
+    asked: list[Command] = transmit.asked  # type: ignore[attr-defined]
+    assert [command.encode().hex().upper() for command in asked] == [text.replace(" ", "") for text in sent]
 
 
 def test_a_card_that_never_ends_is_left() -> None:

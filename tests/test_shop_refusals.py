@@ -125,7 +125,7 @@ RIGHT: dict[str, Builder] = {
 }
 EACH = pytest.mark.parametrize("name", RIGHT)
 LISTED: dict[int, set[tuple[int, int]]] = {
-    Ins.SELECT: {(4, 0), (4, 0x0C)},
+    Ins.SELECT: {(4, 0), (4, 0x0C), (4, 0x02), (4, 0x0E)},
     Ins.COMPUTE: {(1, 0), (2, 0)},
     Ins.AUTHORIZE: {(kind, 0) for kind in (3, 4, 5, 0x81, 0x82, 0x83, 0x84, 0x85)},
     Ins.RATIFY: {(ending, slot) for ending in (0, 1, 2) for slot in range(16)},
@@ -161,8 +161,10 @@ class TestForms:
         """REQ-APDU-1."""
         at = world()
         right = RIGHT[name](at)
-        for cla in (0x01, 0x10, 0x40, 0x7F, 0x81, 0x84, 0xC0, 0xFE):
+        for cla in (0x10, 0x40, 0x7F, 0x84, 0xC0, 0xFE):
             refuses(at.shop, replace(right, cla=cla), SW.CLA_NOT_SUPPORTED)
+        if name != "SELECT":
+            refuses(at.shop, replace(right, cla=right.cla | 0x01), SW.LOGICAL_CHANNEL_NOT_SUPPORTED)
         refuses(at.shop, replace(right, cla=right.cla ^ 0x80), SW.INS_NOT_SUPPORTED)
         assert at.shop.chip.process(right).ok
 
@@ -213,7 +215,7 @@ class TestForms:
         at = world()
         own = {(right.cla, right.ins) for right in (build(at) for build in RIGHT.values())} | {(CLA_JOREN, Ins.STORE_DATA)}
         for ins in range(256):
-            if ins & 0xF0 not in (0x60, 0x90) and (cla, ins) not in own:
+            if ins & 0xF0 not in (0x60, 0x90) and (cla, ins) not in (*own, (CLA_ISO, Ins.MANAGE_CHANNEL)):
                 refuses(at.shop, Command(cla, ins, 0, 0), SW.INS_NOT_SUPPORTED)
         assert at.shop.chip.process(compute(at)).ok
 
