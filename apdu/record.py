@@ -1,8 +1,11 @@
 """Fixed records: a struct format beside a frozen dataclass, one struct item per field; the decoder refuses short and long."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import fields
-from typing import ClassVar, Self
+from functools import cache
+from operator import attrgetter
+from typing import Any, ClassVar, Self
 
 __all__ = ["MalformedRecord", "Record"]
 
@@ -20,7 +23,7 @@ class Record:
     def encode(self) -> bytes:
         """The record's bytes, big-endian. Raises MalformedRecord naming the field that does not fit."""
         try:
-            return self.FORMAT.pack(*(getattr(self, name) for name in self.__slots__))
+            return self.FORMAT.pack(*_fields_of(type(self))(self))  # type: ignore[arg-type]
         except struct.error:
             raise MalformedRecord(f"{type(self).__name__}: {self._misfit()}") from None
 
@@ -41,3 +44,9 @@ class Record:
             except struct.error as error:
                 return f"{field.name}: {error}"
         raise AssertionError("every field fits")
+
+
+@cache
+def _fields_of(record: type[Record]) -> Callable[[Any], tuple[Any, ...]]:
+    """Gets the values of all fields, in their order. Every record has two or more."""
+    return attrgetter(*record.__slots__)

@@ -95,11 +95,8 @@ class Chip:
         return self.profile.atr
 
     def power_off(self) -> None:
-        """The power goes: RAM and ready ciphers are lost."""
+        """The power goes: RAM is lost."""
         self._leave_all()
-        for seat in self.seats.values():
-            for key in seat.keys:
-                key.forget()
 
     def process(self, command: Command) -> Response:
         """Answers one command. A fault of an applet's program is 6F00, with the exception in last_error. Raises PowerCut."""

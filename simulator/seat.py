@@ -1,5 +1,6 @@
 """The chip as one applet instance sees it: its cells in non-volatile memory and RAM, its keys, transactions, random bytes."""
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -80,6 +81,11 @@ class MeteredKey(Key):
         return super().mac8(message)
 
 
+READY: deque["StoredKey"] = deque()
+READY_MAX = 256
+"""So many stored keys, of all chips together, keep their cipher ready, the newest: a process may have many thousands of cards."""
+
+
 class StoredKey:
     """A key in the non-volatile memory (joren.applet.platform.CardKey); its ready cipher is that of the bytes in the memory."""
 
@@ -111,10 +117,13 @@ class StoredKey:
         self._key = None
 
     def _ready(self) -> Key:
-        stored = self._cells.get()
-        if self._key is None or self._key.reveal() != stored:
-            self._key = Key(stored, "on card")
-        return self._key
+        stored, key = self._cells.get(), self._key
+        if key is None or key.reveal() != stored:
+            self._key = key = Key(stored, "on card")
+            READY.append(self)
+            if len(READY) > READY_MAX:
+                READY.popleft().forget()
+        return key
 
 
 class Transaction(AbstractContextManager[None]):
@@ -138,7 +147,7 @@ class Transaction(AbstractContextManager[None]):
 class Seat:
     """The chip as one instance sees it (joren.applet.platform.Platform)."""
 
-    __slots__ = ("_memory", "_prefix", "_random", "_transaction", "keys", "nvm_bytes", "ram")
+    __slots__ = ("_memory", "_prefix", "_random", "_transaction", "nvm_bytes", "ram")
 
     def __init__(self, memory: Memory, random: Callable[[int], bytes], aid: bytes) -> None:
         self._memory = memory
@@ -146,7 +155,6 @@ class Seat:
         self._prefix = aid.hex().upper() + "/"
         self._transaction = Transaction(memory)
         self.ram: list[Transient] = []
-        self.keys: list[StoredKey] = []
         self.nvm_bytes = 0
 
     @property
@@ -163,9 +171,7 @@ class Seat:
         return cells
 
     def key(self, name: str) -> CardKey:
-        key = StoredKey(self._memory, Persistent(self._memory, self._region(name, KEY_SIZE, Secrecy.SECRET)))
-        self.keys.append(key)
-        return key
+        return StoredKey(self._memory, Persistent(self._memory, self._region(name, KEY_SIZE, Secrecy.SECRET)))
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._transaction

@@ -1,6 +1,7 @@
 """The chip: selection, RAM, keys, randomness, faults, snapshots."""
 
 import logging
+from hashlib import sha256
 
 import pytest
 
@@ -8,6 +9,7 @@ from joren.apdu import SW, Command, Key, Response
 from joren.applet.platform import Platform
 from joren.simulator.chip import IDEAL, Chip
 from joren.simulator.memory import PowerCut
+from joren.simulator.seat import READY, READY_MAX
 
 AID_A, AID_B = bytes.fromhex("F000000001"), bytes.fromhex("F00000000201")
 ECHO, KEEP, RAM, BREAK, MAC, SET_KEY, RANDOM, HALF = range(0x10, 0x18)
@@ -207,3 +209,16 @@ def test_bytes_in_bytes_out() -> None:
     assert chip.process_bytes(bytes.fromhex("00A40400FF00")) == b"\x67\x00"
     assert chip.process_bytes(bytes.fromhex("FF300101")) == b"\x6e\x00"
     assert chip.process_bytes(bytes.fromhex("80600000")) == b"\x6d\x00"
+
+
+def test_only_the_newest_ciphers_are_kept_ready() -> None:
+    """And whichever are, the MACs are right."""
+    chips = [chip_with_toys() for _ in range(READY_MAX + 20)]
+    keys = [sha256(b"ready" + number.to_bytes(2)).digest()[:16] for number in range(len(chips))]
+    for chip, key in zip(chips, keys, strict=True):
+        select(chip, AID_A)
+        send(chip, SET_KEY, key)
+        send(chip, MAC, b"m")
+    assert len(READY) == READY_MAX
+    for chip, key in zip(chips, keys, strict=True):
+        assert send(chip, MAC, b"m").data[:8] == Key(key).mac8(b"m")
