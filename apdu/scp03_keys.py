@@ -82,7 +82,7 @@ def decrypt_sensitive(dek: Key, data: bytes) -> bytes:
 
 
 def encrypt_key(dek: Key, key: Key, padding: bytes = bytes(15)) -> bytes:
-    """An AES key for PUT KEY (Table 7-10): 88 | 11 or 21 | its length | the key under Key-DEK | 03 | its check value; 22 or 38 bytes."""
+    """An AES key for PUT KEY (Table 7-10): 88 | 11 or 21 | its length | the key under Key-DEK | 03 | its check value; 23 or 39 bytes."""
     encrypted = encrypt_sensitive(dek, key.reveal(), padding)
     return bytes((KEY_TYPE_AES, 1 + len(encrypted), len(key))) + encrypted + bytes((KCV_SIZE,)) + key.kcv()
 
@@ -92,7 +92,7 @@ def decrypt_key(dek: Key, block: bytes, name: str = "", version: int = 1) -> Key
     size = block[2] if len(block) > 2 else 0
     encrypted_size = -(-size // 16) * 16
     if size not in (16, 24, 32) or len(block) != 3 + encrypted_size + 1 + KCV_SIZE:
-        raise MalformedRecord(f"key data field: 22 or 38 bytes expected, {len(block)} came")
+        raise MalformedRecord(f"key data field: 23 or 39 bytes expected, {len(block)} came")
     if (block[0], block[1], block[3 + encrypted_size]) != (KEY_TYPE_AES, 1 + encrypted_size, KCV_SIZE):
         raise MalformedRecord("key data field: type 88 and the lengths of Table 7-10 expected")
     key = Key(decrypt_sensitive(dek, block[3 : 3 + encrypted_size])[:size], name, version)

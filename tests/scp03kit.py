@@ -76,7 +76,7 @@ class Plain:
 
     @classmethod
     def parse(cls, apdu: bytes) -> "Plain":
-        head, body = tuple(apdu[:4]), apdu[4:]
+        head, body = (apdu[0], apdu[1], apdu[2], apdu[3]), apdu[4:]
         if len(body) <= 1:
             return cls(*head, le=body)
         if body[0]:
@@ -308,7 +308,11 @@ def vector_rows() -> Iterator[tuple[str, ...]]:
     """Whole exchanges: every key length, S8 and S16, every level; INITIALIZE UPDATE, EXTERNAL AUTHENTICATE, then commands of each case."""
     for size, s16, level in ((size, s16, level) for size in KEYS for s16 in (0, 1) for level in LEVELS):
         answers = iter(ANSWERS)
-        card = StandardCard(KEYS[size], 0x70 | s16, lambda _apdu, answers=answers: bytes.fromhex(next(answers)), sequence=level)
+
+        def answered(_command: bytes, answers: Iterator[str] = answers) -> bytes:
+            return bytes.fromhex(next(answers))
+
+        card = StandardCard(KEYS[size], 0x70 | s16, answered, sequence=level)
         log: list[tuple[bytes, bytes]] = []
 
         def transmit(apdu: bytes, card: StandardCard = card, log: list[tuple[bytes, bytes]] = log) -> bytes:
