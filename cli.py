@@ -10,6 +10,7 @@ from click.shell_completion import get_completion_class
 from joren.commands.card import card
 from joren.commands.demo import demo
 from joren.commands.estimate import estimate
+from joren.commands.keys import keys
 from joren.commands.output import Commands
 from joren.commands.profiles import profiles
 from joren.commands.shop import shop
@@ -64,7 +65,7 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "joren", "_JOREN_COMPLETE").source())
 
 
-for command in (demo, card, shop, tap, redeem, load, pay, void, settle, trace, decode, tear, estimate, wear, profiles, completion):
+for command in (demo, card, shop, tap, redeem, load, pay, void, settle, trace, decode, tear, estimate, wear, profiles, keys, completion):
     main.add_command(command)
 
 if __name__ == "__main__":

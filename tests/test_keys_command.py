@@ -1,0 +1,236 @@
+"""joren keys, as an issuer types it: check values and derivations are told, and never a key."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from joren.apdu import Key, KeyRef
+from joren.apdu.diversify import AN10922, EMV, KDF3, VISA2, DesKey
+from joren.cli import main
+from joren.host import Masters
+from joren.host.ceremony import split
+
+ID = "0102030405060708"
+MASTERS = ["till", "shop", "receipt", "load", "admin", "shop_admin", "storage"]
+
+
+class Issuer:
+    """joren in a folder of its own. Component files, which hold keys, stand apart from what is searched for keys."""
+
+    def __init__(self, folder: Path, safe: Path) -> None:
+        self.home, self.safe = folder / "home", safe
+
+    def run(self, *words: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, ["--home", str(self.home), "keys", *words])
+        assert result.exit_code == code, (result.output, result.exception)
+        return result
+
+    def json(self, *words: str) -> dict[str, Any]:
+        told = json.loads(self.run(*words, "--json").stdout)
+        assert told["version"] == 1
+        assert isinstance(told, dict)
+        return told
+
+    def refused(self, *words: str) -> str:
+        return self.run(*words, code=2).stderr
+
+    @property
+    def masters(self) -> Masters:
+        return Masters.load_file(self.home / "keys.json")
+
+    def file(self, name: str, text: str, mode: int = 0o600) -> str:
+        path = self.safe / name
+        path.write_text(text, encoding="utf-8")
+        path.chmod(mode)
+        return str(path)
+
+    def components(self, key: Key | DesKey, count: int = 3) -> list[str]:
+        parts = split(key, count)
+        return [self.file(f"{part.number}.txt", f"{part.key.reveal().hex()}\n{part.check_value.hex()}\n") for part in parts]
+
+
+@pytest.fixture
+def issuer(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Issuer:
+    issuer = Issuer(tmp_path, tmp_path_factory.mktemp("safe"))
+    issuer.run("check")
+    return issuer
+
+
+def test_check_lists_every_master_with_its_check_value(issuer: Issuer) -> None:
+    told = issuer.json("check")
+    assert told["format"] == "joren-keys"
+    assert told["file"] == str(issuer.home / "keys.json")
+    assert [master["name"] for master in told["masters"]] == MASTERS
+    for master in told["masters"]:
+        key: Key = getattr(issuer.masters, master["name"])
+        assert master == {"name": master["name"], "cipher": "AES-128", "version": 1, "check_value": key.kcv().hex().upper()}
+    lines = issuer.run("check").stdout.splitlines()
+    assert lines[0].split() == ["master", "cipher", "version", "check", "value"]
+    assert lines[1].split() == ["till", "AES-128", "1", issuer.masters.till.kcv().hex().upper()]
+    assert len(lines) == 8
+
+
+def test_explain_tells_of_the_keys_that_cards_get(issuer: Issuer) -> None:
+    """REQ-KEY-2."""
+    told = issuer.json("explain", "--id", ID)
+    assert (told["format"], told["scheme"], told["function"], told["data"]) == ("joren-keys-explain", "joren", "AES-CMAC", "0001" + ID)
+    assert [key["label"] for key in told["keys"]] == ["till", "shop", "receipt", "load", "admin"]
+    for ref, key in zip(KeyRef, told["keys"], strict=True):
+        derived = issuer.masters.card_key(ref, 1, bytes.fromhex(ID))
+        assert key["check_value"] == derived.kcv().hex().upper()
+        assert key["blocks"] == ["01" + key["label"].encode().hex().upper() + "00" + "0001" + ID + "0080"]
+        assert key["master_check_value"] == getattr(issuer.masters, key["master"]).kcv().hex().upper()
+    assert issuer.json("explain", "--data", "0001" + ID) == told
+
+
+def test_explain_in_words(issuer: Issuer) -> None:
+    lines = issuer.run("explain", "--id", ID).stdout.splitlines()
+    assert lines[1] == f"context 0001{ID}: programme 0001, card {ID}"
+    assert lines[2] == f"till: AES-128, check value {issuer.masters.card_key(KeyRef.TILL, 1, bytes.fromhex(ID)).kcv().hex().upper()}"
+    assert lines[3] == f"  master till, AES-128, version 1, check value {issuer.masters.till.kcv().hex().upper()}"
+    assert lines[4] == f"  AES-CMAC of 01 | 74696C6C 'till' | 00 | 0001{ID} | 0080"
+
+
+def test_explain_tells_of_a_shop_cards_key(issuer: Issuer) -> None:
+    """REQ-KEY-4."""
+    (key,) = issuer.json("explain", "--id", "0000000300000009", "--shop-card")["keys"]
+    assert (key["label"], key["master"]) == ("shop-admin", "shop_admin")
+    assert key["check_value"] == issuer.masters.shop_admin_key(1, 9, 3).kcv().hex().upper()
+    assert "00 00 00 | terminal | shop" in issuer.refused("explain", "--id", ID, "--shop-card")
+
+
+@pytest.mark.parametrize(("name", "of"), [("visa2", VISA2), ("emv", EMV)])
+def test_explain_of_a_3des_scheme(issuer: Issuer, name: str, of: Any) -> None:
+    data = bytes.fromhex("00004181116665F5B830")
+    told = issuer.json("explain", "--scheme", name, "--data", data.hex())
+    master = DesKey(issuer.masters.admin.reveal())
+    derived = of.derive(master, data)
+    assert [key["name"] for key in told["keys"]] == ["ENC", "MAC", "DEK"]
+    assert [key["check_value"] for key in told["keys"]] == [key.kcv().hex().upper() for key in (derived.enc, derived.mac, derived.dek)]
+    assert {key["master_check_value"] for key in told["keys"]} == {master.kcv().hex().upper()}
+    assert {(key["cipher"], key["label"]) for key in told["keys"]} == {("2TDEA", None)}
+    assert "3DES-ECB of " + told["keys"][0]["blocks"][0] in issuer.run("explain", "--scheme", name, "--data", data.hex()).stdout
+
+
+def test_explain_of_the_aes_schemes(issuer: Issuer) -> None:
+    master, data = issuer.masters.load, bytes.fromhex("0001" + ID)
+    told = issuer.json("explain", "--scheme", "kdf3", "--master", "load", "--id", ID)
+    assert told["keys"][2]["check_value"] == KDF3.derive(master, data).dek.kcv().hex().upper()
+    (key,) = issuer.json("explain", "--scheme", "an10922", "--master", "load", "--data", "04DEADBEEFFEED")["keys"]
+    assert key["check_value"] == AN10922.derive(master, bytes.fromhex("04DEADBEEFFEED")).kcv().hex().upper()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "--id or --data: one of them expected"),
+        (["--id", ID, "--data", ID], "--id or --data: one of them expected"),
+        (["--id", "01"], "8 bytes in hexadecimal expected, 1 bytes came"),
+        (["--id", "xx"], "8 bytes in hexadecimal expected, 'xx' came"),
+        (["--data", "xx"], "--data: bytes in hexadecimal expected, 'xx' came"),
+        (["--data", "01"], "joren: 10 bytes of diversification data expected, 1 came"),
+        (["--scheme", "visa2", "--data", "01"], "visa2: 10 bytes of diversification data expected, 1 came"),
+        (["--scheme", "visa3", "--id", ID], "one of joren, visa2, emv, kdf3, an10922 expected, 'visa3' came"),
+        (
+            ["--scheme", "emv", "--id", ID, "--master", "x"],
+            "--master: one of till, shop, receipt, load, admin, shop_admin, storage expected",
+        ),
+        (["--id", ID, "--master", "load"], "has its own master; leave it out"),
+        (["--scheme", "emv", "--id", ID, "--shop-card"], "--shop-card: with the scheme joren alone"),
+    ],
+)
+def test_explain_refuses(issuer: Issuer, words: list[str], expected: str) -> None:
+    assert expected in issuer.refused("explain", *words)
+
+
+@pytest.mark.parametrize(("cipher", "kind", "size"), [("aes", Key, 16), ("aes", Key, 32), ("3des", DesKey, 16), ("3des", DesKey, 24)])
+def test_components_are_combined(issuer: Issuer, cipher: str, kind: type[Key] | type[DesKey], size: int) -> None:
+    key = kind(bytes(range(1, size + 1)))
+    check_value = key.kcv().hex().upper()
+    files = issuer.components(key)
+    before = (issuer.home / "keys.json").read_bytes()
+    told = issuer.json("combine", *files, "--cipher", cipher, "--expect", check_value)
+    assert told["format"] == "joren-keys-combine"
+    assert (told["check_value"], told["written_to"]) == (check_value, None)
+    assert [part["file"] for part in told["components"]] == files
+    assert issuer.run("combine", *files, "--cipher", cipher).stdout.splitlines()[-1].split()[-1] == check_value
+    assert (issuer.home / "keys.json").read_bytes() == before
+
+
+def test_a_combined_key_becomes_a_master_and_the_others_stay(issuer: Issuer) -> None:
+    before, key = issuer.masters, Key(bytes(range(16)))
+    said = issuer.run("combine", *issuer.components(key), "--into", "load").stdout
+    assert "now the load master in" in said
+    after = issuer.masters
+    assert after.load == key
+    assert all(getattr(after, name) == getattr(before, name) for name in MASTERS if name != "load")
+    assert (issuer.home / "keys.json").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in issuer.home.glob("keys*")) == ["keys.json"]
+
+
+def test_what_was_left_of_a_write_that_failed_is_no_hindrance(issuer: Issuer) -> None:
+    (issuer.home / "keys.json.new").write_text("half")
+    issuer.run("combine", *issuer.components(Key(bytes(range(16)))), "--into", "till")
+    assert issuer.masters.till == Key(bytes(range(16)))
+
+
+@pytest.mark.parametrize("words", [("card", "new", "alice"), ("shop", "new", "bakery")])
+def test_no_master_is_replaced_under_cards_that_have_its_keys(issuer: Issuer, words: tuple[str, ...]) -> None:
+    CliRunner().invoke(main, ["--home", str(issuer.home), *words])
+    before = (issuer.home / "keys.json").read_bytes()
+    assert "there are cards made with the master" in issuer.refused("combine", *issuer.components(Key(bytes(range(16)))), "--into", "load")
+    assert (issuer.home / "keys.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("cipher", "key"), [("aes", Key(bytes(range(32)))), ("3des", DesKey(bytes(range(1, 17))))])
+def test_a_master_of_another_kind_is_refused(issuer: Issuer, cipher: str, key: Key | DesKey) -> None:
+    before = (issuer.home / "keys.json").read_bytes()
+    assert "an AES key of 16 bytes expected" in issuer.refused("combine", *issuer.components(key), "--cipher", cipher, "--into", "load")
+    assert (issuer.home / "keys.json").read_bytes() == before
+
+
+COMPONENT = "404142434445464748494A4B4C4D4E4F\n504A77\n"
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        (lambda issuer: issuer.file("2", COMPONENT), "components 1 and 2 are the same"),
+        (lambda issuer: issuer.file("2", COMPONENT, 0o644), "others may read it (mode 644); chmod 600 it"),
+        (lambda issuer: issuer.file("2", COMPONENT.replace("40", "44", 1)), "the check value 504A77 does not fit"),
+        (lambda issuer: issuer.file("2", COMPONENT + "00"), "two lines expected"),
+        (lambda issuer: issuer.file("2", "é"), "no ASCII text"),
+        (lambda issuer: str(issuer.safe / "none"), "No such file"),
+    ],
+    ids=["twice", "open to others", "a slip", "lines", "letters", "missing"],
+)
+def test_a_component_that_can_not_be_used_is_named(issuer: Issuer, second: Callable[[Issuer], str], expected: str) -> None:
+    said = issuer.refused("combine", issuer.file("1", COMPONENT), second(issuer))
+    assert expected in said
+    assert "4344454647" not in said
+
+
+def test_combine_refuses(issuer: Issuer) -> None:
+    files = issuer.components(Key(bytes(range(16))))
+    assert "2..16 expected, 1 came" in issuer.refused("combine", files[0])
+    assert "a component is missing or another key's" in issuer.refused("combine", *files[:2], "--expect", Key(bytes(range(16))).kcv().hex())
+    assert "--expect: 3 bytes in hexadecimal expected" in issuer.refused("combine", *files, "--expect", "00")
+    assert "--into: one of till, shop" in issuer.refused("combine", *files, "--into", "none")
+
+
+def test_a_component_may_come_through_a_pipe(issuer: Issuer) -> None:
+    """As from a program that decrypts it: never a file at all."""
+    first, second = issuer.components(Key(bytes(range(16))), 2)
+    reading, writing = os.pipe()
+    os.write(writing, Path(second).read_bytes())
+    os.close(writing)
+    try:
+        told = issuer.json("combine", first, f"/dev/fd/{reading}")
+    finally:
+        os.close(reading)
+    assert told["check_value"] == Key(bytes(range(16))).kcv().hex().upper()
