@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from joren.apdu import Key, KeyRef
 from joren.apdu.diversify import AN10922, EMV, KDF3, VISA2, DesKey
 from joren.cli import main
 from joren.host import Masters
-from joren.host.ceremony import split
+from joren.host.ceremony import KeyRing, split
 
 ID = "0102030405060708"
 MASTERS = ["till", "shop", "receipt", "load", "admin", "shop_admin", "storage"]
@@ -234,3 +236,32 @@ def test_a_component_may_come_through_a_pipe(issuer: Issuer) -> None:
     finally:
         os.close(reading)
     assert told["check_value"] == Key(bytes(range(16))).kcv().hex().upper()
+
+
+PAGE = (Path(__file__).parent.parent / "docs" / "keys.md").read_text(encoding="utf-8")
+
+
+def test_the_commands_of_the_page_run(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(issuer.safe)
+    for name, part in zip(("alice", "bob", "carol"), split(Key(bytes(range(0x40, 0x50))), 3), strict=True):
+        issuer.file(f"{name}.txt", f"{part.key.reveal().hex(' ')}\n{part.check_value.hex()}\n")
+    commands = [shlex.split(line)[2:] for line in re.findall(r"^ *\$ (joren keys .*)$", PAGE, re.MULTILINE)]
+    assert len(commands) >= 7
+    for words in commands:
+        issuer.run(*words)
+    assert {words[0] for words in commands} == {"check", "explain", "combine"}
+    assert issuer.masters.load.kcv().hex() == "504a77"
+
+
+def test_the_python_of_the_page_runs() -> None:
+    known: dict[str, Any] = {
+        "master": Key(bytes(range(16))), "context": bytes(10), "data": bytes(10), "des_master_bytes": bytes(range(1, 17)), "message": b"",
+        "old": Key(bytes(range(16)), "load", 1), "new": Key(bytes(range(1, 17)), "load", 2),
+    }  # fmt: skip
+    known["mac"] = known["new"].mac8(b"")
+    known["KeyRing"] = KeyRing
+    blocks = re.findall(r"^( *)```python\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 3
+    for indent, block in blocks:
+        exec("\n".join(line.removeprefix(indent) for line in block.splitlines()), known)
+    assert (known["check_value"], len(known["sheets"]), len(known["ring"])) == (known["key"].kcv(), 3, 1)
