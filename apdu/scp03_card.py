@@ -15,9 +15,9 @@ from .command import Command
 from .response import Response
 from .scp03_class import class_byte, is_plain, is_protected, logical_channel
 from .scp03_errors import AUTHENTICATION_FAILED, ChannelEnded, CommandNotAuthentic
-from .scp03_keys import ScpKeys, SessionKeys
+from .scp03_keys import ScpKeys
 from .scp03_messages import SecureMessages
-from .scp03_records import R_ENCRYPTION, R_MAC, InitializeUpdateAnswer, Level, Parameter
+from .scp03_records import LEVELS, R_ENCRYPTION, R_MAC, InitializeUpdateAnswer, Level, Parameter
 from .status import SW
 
 __all__ = ["TRANSITIONS", "CardSession", "CardSettings", "Event", "State"]
@@ -104,7 +104,7 @@ class CardSession:
         self._counters: MutableMapping[int, int] = {} if counters is None else counters
         self._state = State.CLOSED
         self._messages: SecureMessages | None = None
-        self._proof: tuple[SessionKeys, bytes] | None = None
+        self._proof: tuple[SecureMessages, bytes] | None = None
         self._level_before = Level.AUTHENTICATED
         self._waiting = False
         class_byte(channel)
@@ -185,33 +185,32 @@ class CardSession:
         else:
             challenge = self._random(settings.parameter.size)
         context = command.data + challenge
-        session = keys.session(context)
-        cryptogram = session.card_cryptogram(context)
+        messages = SecureMessages(keys.session(context), Level.AUTHENTICATED, len(challenge))
+        cryptogram = messages.card_cryptogram(context)
         answer = InitializeUpdateAnswer(settings.diversification_data, keys.version, settings.parameter, challenge, cryptogram, counter)
         self._move(Event.INITIALIZED)
-        self._proof = (session, session.host_cryptogram(context))
+        self._proof = (messages, messages.host_cryptogram(context))
         return Response(answer.encode(), SW.OK)
 
     def _authenticate(self, command: Command, extended: bool) -> Response:
         """EXTERNAL AUTHENTICATE (7.1.2). One that fails ends the session that was being opened: there is one attempt a challenge."""
         if self._proof is None:
             return _refusal(SW.CONDITIONS_NOT_SATISFIED)
-        session, expected = self._proof
+        messages, expected = self._proof
         size = self._settings.parameter.size
         self._move(Event.NOT_AUTHENTICATED)
-        if command.p2 or command.p1 not in Level.__members__.values() or not self._settings.parameter.allows(command.p1):
+        if command.p2 or command.p1 not in LEVELS or not self._settings.parameter.allows(command.p1):
             return _refusal(SW.INCORRECT_P1_P2)
         if len(command.data) != 2 * size:
             return _refusal(SW.WRONG_LENGTH)
         if not compare_digest(command.data[:size], expected):
             return _refusal(AUTHENTICATION_FAILED)
-        messages = SecureMessages(session, Level(command.p1), size)
         try:
             messages.check_authenticate(command, extended)
         except CommandNotAuthentic:
             return _refusal(SW.SECURITY_STATUS_NOT_SATISFIED)
         self._state = TRANSITIONS[State.INITIALIZED, Event.AUTHENTICATED]
-        self._messages = messages
+        self._messages, messages.level = messages, Level(command.p1)
         return Response(b"", SW.OK)
 
     def _secured(self, command: Command, messages: SecureMessages, extended: bool) -> Response | Command:

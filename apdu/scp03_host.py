@@ -19,11 +19,11 @@ from hmac import compare_digest
 from .command import NC_MAX, Command, MalformedCommand
 from .record import MalformedRecord
 from .response import Response
-from .scp03_class import class_byte, is_plain, logical_channel
+from .scp03_class import class_byte
 from .scp03_errors import AnswerMalformed, CardNotAuthentic, ChannelEnded, ChannelRefused, LevelNotSupported, ResponseNotAuthentic
 from .scp03_keys import ScpKeys
 from .scp03_messages import SecureMessages
-from .scp03_records import R_ENCRYPTION, R_MAC, InitializeUpdateAnswer, Level, Parameter
+from .scp03_records import LEVELS, R_ENCRYPTION, R_MAC, InitializeUpdateAnswer, Level, Parameter
 
 __all__ = ["Authenticating", "HostSession", "KeySource", "Opening"]
 
@@ -51,7 +51,7 @@ class Opening:
 
     def __post_init__(self) -> None:
         """Raises LevelNotSupported for a level that there is not, ValueError for other values that can not be."""
-        if self.level not in Level.__members__.values():
+        if self.level not in LEVELS:
             raise LevelNotSupported(f"security level: 00, 01, 03, 11, 13 or 33 expected, {self.level:02X} came")
         if len(self.host_challenge) not in (8, 16):
             raise ValueError(f"host challenge: 8 or 16 bytes expected, {len(self.host_challenge)} came")
@@ -91,8 +91,8 @@ class Opening:
         if static.version not in (0, answer.key_version):
             raise CardNotAuthentic(f"card: keys of version {answer.key_version:02X} expected, of version {static.version:02X} are at hand")
         context = self.host_challenge + answer.challenge
-        session = static.session(context)
-        if not compare_digest(session.card_cryptogram(context), answer.cryptogram):
+        messages = SecureMessages(static.session(context), Level(self.level), answer.parameter.size)
+        if not compare_digest(messages.card_cryptogram(context), answer.cryptogram):
             raise CardNotAuthentic(
                 f"card: its cryptogram is not made with these keys (key version {answer.key_version:02X}, diversification data "
                 f"{answer.diversification_data.hex().upper()}, check value at hand {static.enc.kcv().hex().upper()})"
@@ -101,9 +101,8 @@ class Opening:
             expected = static.card_challenge(answer.sequence_counter, self.aid, answer.parameter.size)
             if not compare_digest(expected, answer.challenge):
                 raise CardNotAuthentic("card: its challenge is not that of its sequence counter and the AID")
-        messages = SecureMessages(session, Level(self.level), answer.parameter.size)
-        data = session.host_cryptogram(context)
-        command = messages.authenticate(Command(class_byte(self.channel), 0x82, self.level, 0x00, data))
+        proof = messages.host_cryptogram(context)
+        command = messages.authenticate(Command(class_byte(self.channel), 0x82, self.level, 0x00, proof))
         return Authenticating(answer, command, HostSession(messages, answer.parameter, self.channel))
 
 
@@ -135,10 +134,12 @@ class Authenticating:
 class HostSession:
     """An open channel: one command wrapped, its response unwrapped, and so on. Made by Authenticating.open alone."""
 
-    __slots__ = ("_begun", "_channel", "_ended", "_messages", "_next_level", "_parameter", "_waiting")
+    __slots__ = ("_begun", "_channel", "_classes", "_ended", "_messages", "_next_level", "_parameter", "_room", "_waiting")
 
     def __init__(self, messages: SecureMessages, parameter: Parameter, channel: int) -> None:
         self._messages, self._parameter, self._channel = messages, parameter, channel
+        self._classes = (class_byte(channel, proprietary=True), class_byte(channel, proprietary=False))
+        self._room = messages.room(NC_MAX)
         self._begun: Level | None = None
         self._next_level: tuple[Level, Level | None] | None = None
         self._waiting = self._ended = False
@@ -155,7 +156,7 @@ class HostSession:
 
     def room(self, *, extended: bool = True) -> int:
         """The most bytes of data that a command can carry, with extended lengths or with short ones."""
-        return self._messages.room(NC_MAX if extended else 0xFF)
+        return self._room if extended else self._messages.room(0xFF)
 
     def close(self) -> None:
         """Ends the session on this side: when a response was lost, above all."""
@@ -169,10 +170,10 @@ class HostSession:
         """
         if self._ended or self._waiting:
             raise ChannelEnded("wrap: the session has ended" if self._ended else "wrap: the response to the last command is outstanding")
-        if not is_plain(command.cla) or logical_channel(command.cla) != self._channel:
+        if command.cla not in self._classes:
             raise MalformedCommand(f"CLA: a plain one of logical channel {self._channel} expected, {command.cla:02X} came")
-        if len(command.data) > self.room():
-            raise MalformedCommand(f"data: at most {self.room()} bytes expected at level {self.level:02X}, {len(command.data)} came")
+        if len(command.data) > self._room:
+            raise MalformedCommand(f"data: at most {self._room} bytes expected at level {self.level:02X}, {len(command.data)} came")
         wrapped = self._messages.protect(command, extended)
         self._waiting = True
         return wrapped

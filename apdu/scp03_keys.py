@@ -1,5 +1,6 @@
 """Keys of SCP03: static sets, session keys, cryptograms, challenges, and keys encrypted for PUT KEY (Amendment D, 4.1.5, 6.2, 7.2)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hmac import compare_digest
 
@@ -10,18 +11,19 @@ from .record import MalformedRecord
 
 __all__ = ["ScpKeys", "SessionKeys", "decrypt_key", "decrypt_sensitive", "encrypt_key", "encrypt_sensitive", "kdf"]
 
-CARD_CRYPTOGRAM, HOST_CRYPTOGRAM, CARD_CHALLENGE, S_ENC, S_MAC, S_RMAC = 0x00, 0x01, 0x02, 0x04, 0x06, 0x07
+CARD_CHALLENGE, S_ENC, S_MAC, S_RMAC = 0x02, 0x04, 0x06, 0x07
 KEY_TYPE_AES = 0x88
 KCV_SIZE = 3
 
 
-def kdf(key: Key, constant: int, context: bytes, size: int) -> bytes:
-    """`size` bytes (8, 16, 24 or 32) derived from key: SP 800-108 in counter mode with AES-CMAC (Amendment D, 4.1.5).
+def kdf(prf: Callable[[bytes], bytes], constant: int, context: bytes, size: int) -> bytes:
+    """`size` bytes (8, 16, 24 or 32): SP 800-108 in counter mode (Amendment D, 4.1.5). `prf` is AES-CMAC under the deriving key.
 
-    PRF input: 11 bytes 00 | constant | 00 | length in bits u16 | counter u8 | context.
+    Its input: 11 bytes 00 | constant | 00 | length in bits u16 | counter u8 | context.
     """
     head = bytes(11) + bytes((constant, 0)) + (size * 8).to_bytes(2)
-    return b"".join(key.cmac(head + bytes((i,)) + context) for i in range(1, -(-size // 16) + 1))[:size]
+    first = prf(head + b"\x01" + context)
+    return first[:size] if size <= 16 else (first + prf(head + b"\x02" + context))[:size]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +33,6 @@ class SessionKeys:
     enc: Key
     mac: Key
     rmac: Key
-
-    def card_cryptogram(self, context: bytes) -> bytes:
-        """The card's proof; `context` is host challenge | card challenge, and twice as long as the proof (6.2.2.2)."""
-        return kdf(self.mac, CARD_CRYPTOGRAM, context, len(context) // 2)
-
-    def host_cryptogram(self, context: bytes) -> bytes:
-        """The host's proof, likewise (6.2.2.3)."""
-        return kdf(self.mac, HOST_CRYPTOGRAM, context, len(context) // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +52,16 @@ class ScpKeys:
 
     def session(self, context: bytes) -> SessionKeys:
         """The session keys; `context` is host challenge | card challenge (6.2.1)."""
-        derived = ((self.enc, S_ENC, "S-ENC"), (self.mac, S_MAC, "S-MAC"), (self.mac, S_RMAC, "S-RMAC"))
-        return SessionKeys(*(Key(kdf(key, constant, context, len(key)), name, self.version) for key, constant, name in derived))
+        size, mac = len(self.mac), self.mac.cmac
+        return SessionKeys(
+            Key(kdf(self.enc.cmac, S_ENC, context, size), "S-ENC", self.version),
+            Key(kdf(mac, S_MAC, context, size), "S-MAC", self.version),
+            Key(kdf(mac, S_RMAC, context, size), "S-RMAC", self.version),
+        )
 
     def card_challenge(self, sequence_counter: int, aid: bytes, size: int) -> bytes:
         """The pseudo-random card challenge, 8 or 16 bytes, of a counter u24 and the AID, 5..16 bytes, of the application (6.2.2.1)."""
-        return kdf(self.enc, CARD_CHALLENGE, sequence_counter.to_bytes(3) + aid, size)
+        return kdf(self.enc.cmac, CARD_CHALLENGE, sequence_counter.to_bytes(3) + aid, size)
 
 
 def encrypt_sensitive(dek: Key, data: bytes, padding: bytes = bytes(15)) -> bytes:

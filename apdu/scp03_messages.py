@@ -14,12 +14,13 @@ from .response import NR_MAX, Response
 from .scp03_cipher import SessionCipher
 from .scp03_class import class_for_mac, is_protected, plain_class, protected_class
 from .scp03_errors import CommandNotAuthentic, ResponseNotAuthentic
-from .scp03_keys import SessionKeys
+from .scp03_keys import SessionKeys, kdf
 from .scp03_records import Level
 
 __all__ = ["SecureMessages", "is_error", "padded_size"]
 
 BLOCK = 16
+CARD_CRYPTOGRAM, HOST_CRYPTOGRAM = 0x00, 0x01
 RESPONSE_BIT = 1 << 127
 PAD = b"\x80" + bytes(15)
 
@@ -37,17 +38,52 @@ def padded_size(size: int) -> int:
 class SecureMessages:
     """The state of one session: keys at work, chaining value, counter, level. `mac_size` is 8 or 16."""
 
-    __slots__ = ("_chain", "_counter", "_enc", "_mac", "_rmac", "level", "mac_size")
+    __slots__ = (
+        "_c_decryption", "_c_mac", "_chain", "_counter", "_keys", "_lazy_enc", "_lazy_rmac", "_level", "_mac", "_r_encryption", "_r_mac",
+        "mac_size",
+    )  # fmt: skip
 
     def __init__(self, keys: SessionKeys, level: Level, mac_size: int) -> None:
-        self._enc, self._mac, self._rmac = SessionCipher(keys.enc), SessionCipher(keys.mac), SessionCipher(keys.rmac)
+        self._keys, self._mac = keys, SessionCipher(keys.mac)
+        self._lazy_enc: SessionCipher | None = None
+        self._lazy_rmac: SessionCipher | None = None
         self._chain, self._counter = bytes(BLOCK), 0
         self.level, self.mac_size = level, mac_size
 
+    @property
+    def level(self) -> Level:
+        """The security level in force."""
+        return self._level
+
+    @level.setter
+    def level(self, level: Level) -> None:
+        self._level = level
+        self._c_mac, self._c_decryption, self._r_mac, self._r_encryption = level.c_mac, level.c_decryption, level.r_mac, level.r_encryption
+
+    @property
+    def _enc(self) -> SessionCipher:
+        if self._lazy_enc is None:
+            self._lazy_enc = SessionCipher(self._keys.enc)
+        return self._lazy_enc
+
+    @property
+    def _rmac(self) -> SessionCipher:
+        if self._lazy_rmac is None:
+            self._lazy_rmac = SessionCipher(self._keys.rmac)
+        return self._lazy_rmac
+
+    def card_cryptogram(self, context: bytes) -> bytes:
+        """The card's proof, 8 or 16 bytes; `context` is host challenge | card challenge (6.2.2.2)."""
+        return kdf(self._mac.mac, CARD_CRYPTOGRAM, context, self.mac_size)
+
+    def host_cryptogram(self, context: bytes) -> bytes:
+        """The host's proof, likewise (6.2.2.3)."""
+        return kdf(self._mac.mac, HOST_CRYPTOGRAM, context, self.mac_size)
+
     def room(self, lc_max: int) -> int:
         """The most bytes of plain data that fit into a command whose data field has at most lc_max bytes."""
-        most = lc_max - self.mac_size if self.level.c_mac else lc_max
-        return most // BLOCK * BLOCK - 1 if self.level.c_decryption else most
+        most = lc_max - self.mac_size if self._c_mac else lc_max
+        return most // BLOCK * BLOCK - 1 if self._c_decryption else most
 
     def command_mac(self, cla: int, ins: int, p1: int, p2: int, data: bytes, extended: bool) -> bytes:
         """The whole C-MAC, 16 bytes, of a command with its data encrypted where they are; changes nothing."""
@@ -71,16 +107,15 @@ class SecureMessages:
         `extended` says that its lengths will be extended ones though short ones would do. The caller has seen to it that the data fit
         room().
         """
-        level = self.level
-        if not level.c_mac:
+        if not self._c_mac:
             return command
         self._counter += 1
         data, ne = command.data, command.ne
-        if data and level.c_decryption:
+        if data and self._c_decryption:
             whole = data + PAD[: BLOCK - len(data) % BLOCK]
-            data = self._enc.encrypt(self._enc.block(self._counter), whole)
+            data = self._enc.encrypt(self._counter, whole)
         if ne is not None:
-            if level.r_mac and ne not in (0x100, NE_MAX):
+            if self._r_mac and ne not in (0x100, NE_MAX):
                 ne = self._grown(ne)
             extended = extended or ne > 0x100
         self._chain = mac = self.command_mac(command.cla, command.ins, command.p1, command.p2, data, extended)
@@ -88,20 +123,20 @@ class SecureMessages:
 
     def _grown(self, ne: int) -> int:
         """Ne with room for padding and MAC: at most 256 where it was less, at most 65536 otherwise."""
-        size = padded_size(ne) if self.level.r_encryption else ne
+        size = padded_size(ne) if self._r_encryption else ne
         return min(size + self.mac_size, 0x100 if ne < 0x100 else NE_MAX)
 
     def unprotect(self, command: Command, extended: bool = False) -> Command:
         """The command that the host meant, with plain CLA. Raises CommandNotAuthentic; then the session is at its end."""
-        level, size = self.level, self.mac_size
-        if not level.c_mac:
+        size = self.mac_size
+        if not self._c_mac:
             return command
         if not is_protected(command.cla) or len(command.data) < size:
             raise CommandNotAuthentic("command: secure messaging and a C-MAC expected")
         data = command.data[:-size]
         self._check(command, data, extended or (command.ne or 0) > 0x100)
         self._counter += 1
-        if data and level.c_decryption:
+        if data and self._c_decryption:
             plain = self._decrypted(data, 0)
             if plain is None:
                 raise CommandNotAuthentic("command: encrypted data in whole blocks, padded with 80 00, expected")
@@ -116,17 +151,17 @@ class SecureMessages:
 
     def protect_response(self, response: Response) -> Response:
         """A response, protected at this level; of an error the status word alone. Raises ValueError where it would be too long."""
-        level, data = self.level, response.data
-        if not level.r_mac:
+        data = response.data
+        if not self._r_mac:
             return response
         if is_error(response.sw):
             return Response(b"", response.sw)
-        size = padded_size(len(data)) if data and level.r_encryption else len(data)
+        size = padded_size(len(data)) if data and self._r_encryption else len(data)
         if size + self.mac_size > NR_MAX:
             raise ValueError(f"response: at most {NR_MAX} bytes with protection expected, {size + self.mac_size} came")
-        if data and level.r_encryption:
+        if data and self._r_encryption:
             whole = data + PAD[: BLOCK - len(data) % BLOCK]
-            data = self._enc.encrypt(self._enc.block(self._counter | RESPONSE_BIT), whole)
+            data = self._enc.encrypt(self._counter | RESPONSE_BIT, whole)
         return Response(data + self._response_mac(data, response.sw), response.sw)
 
     def unprotect_response(self, response: Response) -> Response:
@@ -134,8 +169,8 @@ class SecureMessages:
 
         The status word of an error comes without R-MAC, as the standard has it: it proves nothing.
         """
-        level, size = self.level, self.mac_size
-        if not level.r_mac:
+        size = self.mac_size
+        if not self._r_mac:
             return response
         if is_error(response.sw):
             if response.data:
@@ -146,7 +181,7 @@ class SecureMessages:
         data = response.data[:-size]
         if not compare_digest(self._response_mac(data, response.sw), response.data[-size:]):
             raise ResponseNotAuthentic(f"response {response.sw:04X}: the R-MAC fits not")
-        if not data or not level.r_encryption:
+        if not data or not self._r_encryption:
             return Response(data, response.sw)
         plain = self._decrypted(data, RESPONSE_BIT)
         if plain is None:
@@ -164,7 +199,7 @@ class SecureMessages:
         """
         if len(data) % BLOCK:
             return None
-        whole = self._enc.decrypt(self._enc.block(self._counter | direction), data)
+        whole = self._enc.decrypt(self._counter | direction, data)
         plain = whole.rstrip(b"\x00")
         if not plain.endswith(b"\x80"):
             return None

@@ -6,7 +6,7 @@ from typing import Self
 
 from .record import MalformedRecord
 
-__all__ = ["R_ENCRYPTION", "R_MAC", "InitializeUpdateAnswer", "Level", "Parameter"]
+__all__ = ["LEVELS", "R_ENCRYPTION", "R_MAC", "InitializeUpdateAnswer", "Level", "Parameter"]
 
 SCP03 = 0x03
 C_MAC, C_DECRYPTION, R_MAC, R_ENCRYPTION = 0x01, 0x02, 0x10, 0x20
@@ -42,6 +42,10 @@ class Level(IntEnum):
     def r_encryption(self) -> bool:
         """Whether the data of responses are encrypted."""
         return bool(self & R_ENCRYPTION)
+
+
+LEVELS = frozenset(map(int, Level))
+"""All levels, as integers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def test_derivation_agrees_with_the_library(key: bytes, constant: int, context: 
         algorithm=algorithms.AES, mode=Mode.CounterMode, length=size, rlen=1, llen=None, location=CounterLocation.MiddleFixed,
         label=None, context=None, fixed=label + context, break_location=len(label),
     )  # fmt: skip
-    assert kdf(Key(key), constant, context, size) == reference.derive(key)
+    assert kdf(Key(key).cmac, constant, context, size) == reference.derive(key)
 
 
 @given(
@@ -38,9 +38,9 @@ def test_the_kept_cipher_agrees_with_the_library_in_any_order(key: bytes, steps:
         blocks = message.ljust(-(-len(message) // 16) * 16, b"\x5a")
         match step:
             case "e":
-                assert cipher.encrypt(int.from_bytes(iv), blocks) == cbc(key, iv, blocks)
+                assert cipher.encrypt(int.from_bytes(iv), blocks) == cbc(key, aes(key, iv), blocks)
             case "d":
-                assert cipher.decrypt(int.from_bytes(iv), blocks) == cbc(key, iv, blocks, back=True)
+                assert cipher.decrypt(int.from_bytes(iv), blocks) == cbc(key, aes(key, iv), blocks, back=True)
             case "b":
                 assert cipher.block(int.from_bytes(iv)) == int.from_bytes(aes(key, iv))
             case _:
