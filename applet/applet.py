@@ -17,10 +17,12 @@ class Needs:
     working_ram_bytes: int
     """RAM in which a command is computed, shared by all instances; the model has Python's objects instead."""
     commit_bytes: int
-    """The most that a transaction changes, with 8 bytes a write for the journal."""
+    """The most bytes that a transaction changes."""
+    commit_writes: int
+    """The most writes in one; a chip's journal takes some bytes for each beside the old values."""
 
 
-NEEDS = Needs(code_bytes=16_384, working_ram_bytes=256, commit_bytes=384)
+NEEDS = Needs(code_bytes=16_384, working_ram_bytes=256, commit_bytes=240, commit_writes=18)
 """What both applets need."""
 
 

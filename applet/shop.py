@@ -13,7 +13,7 @@ from joren.apdu.cards import PendingEntry, ShopInfo
 from joren.apdu.tlv import build_tlv
 from joren.apdu.transaction import Order, Outcome, Transaction
 
-from .applet import Refused
+from .applet import NEEDS, Needs, Refused
 from .checks import check_category_and_factor, check_mac, check_plain_order, check_time, decode_state
 from .dispatch import Form, Forms, any_of, check_form, check_le, fixed, guarded
 from .lifecycle import ALLOWED_SHOP, SELECT_STATUS, next_state
@@ -59,6 +59,8 @@ COMMITTED_TOTALS: dict[Kind, tuple[tuple[str, str], ...]] = {
 
 class ShopCard:
     """One shop terminal's card in a programme."""
+
+    NEEDS: ClassVar[Needs] = NEEDS
 
     def __init__(self, platform: Platform, aid: bytes) -> None:
         self.aid = aid

@@ -187,8 +187,8 @@ def status(workspace: Workspace, card: str, state: str) -> None:
 
 def _check_new(workspace: Workspace, identity: bytes) -> None:
     """Raises HostError if a card here has this id already: to the tills they would be one card and its copy."""
-    for name in workspace.names(CARDS):
-        with suppress(CardRefused), workspace.inserted(CARDS, name) as reader:
+    for name, reader in workspace.each(CARDS):
+        with suppress(CardRefused):
             info = run(select_customer(workspace.product.programme), {Slot.CUSTOMER: reader.transmit})
             if info.card_id == identity:
                 raise HostError(f"card id {identity.hex().upper()}: {name} has it already")

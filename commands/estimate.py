@@ -1,7 +1,8 @@
 """joren estimate: how long APDUs take on cards that can be bought, by the model of docs/timing.md."""
 
+import binascii
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,16 @@ import click
 from rich.console import Group
 from rich.text import Text
 
-from joren.apdu import Command, MalformedCommand
-from joren.host import HostError, Slot
+from joren.apdu import Command, Ins, MalformedCommand, Response, Transmit
+from joren.host import Dialog, HostError, Slot, run
+from joren.host.dialog import Ask
 from joren.simulator.chip import Chip
 from joren.simulator.image import load_image
 from joren.simulator.profile import Band, Profile, load_profile, profile_names
 from joren.simulator.protocol import Protocol, slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
 from joren.simulator.timing import total
+from joren.simulator.trace import BadTrace
 from joren.simulator.wire import WIRES, wire_of
 from joren.simulator.work import Work
 
@@ -29,7 +32,18 @@ from .workspace import CARDS, SHOPS, Place, Workspace, pass_workspace
 __all__ = ["estimate"]
 
 TRACE_SUFFIX = ".jsonl"
+DONE = (0x90, 0x61, 0x62, 0x63)
+"""SW1 of a command that the card did, maybe with a warning."""
 SLOTS: dict[Slot, Place] = {Slot.CUSTOMER: CARDS, Slot.SHOP: SHOPS}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command for a card; `done`: whether the card of a trace did it, None where nothing is known."""
+
+    slot: Slot
+    command: Command
+    done: bool | None
 
 
 @click.command("estimate")
@@ -39,7 +53,9 @@ SLOTS: dict[Slot, Place] = {Slot.CUSTOMER: CARDS, Slot.SHOP: SHOPS}
 )
 @click.option("--wire", type=click.Choice(WIRES), help="kbit/s without contacts, or T=0 or T=1; default: 106, or the card's contacts.")
 @click.option("--two-card", is_flag=True, help="The sale with a shop card, on a card of the same profile in the till.")
-@click.option("--on", metavar="CARD", help="Of a file: the customer card, as it was before. Default: one that has bought before.")
+@click.option(
+    "--on", metavar="CARD", help="Of a file: the customer card, as it was before. Of APDUs in hexadecimal, by default one that has bought."
+)
 @click.option("--on-shop", metavar="SHOP", help="Of a file: the shop card, likewise.")
 @json_option
 @pass_workspace
@@ -60,6 +76,10 @@ def estimate(
     profiles = [load_profile(name) for name in names or profile_names()]
     if script not in SALES and not Path(script).is_file():
         raise HostError(f"estimate: {', '.join(SALES)}, or a file, expected, {script!r} came")
+    if script in SALES and (on or on_shop):
+        raise HostError("estimate: --on and --on-shop go with a file, a sale has cards of its own")
+    if script not in SALES and two_card:
+        raise HostError("estimate: --two-card goes with a sale, a file says itself which cards it speaks to")
     chips = _chips(workspace, on, on_shop)
     answers = []
     for profile in profiles:
@@ -109,29 +129,46 @@ def _chips(workspace: Workspace, on: str | None, on_shop: str | None) -> dict[Sl
 
 def _run_file(path: Path, profile: Profile, chips: dict[Slot, Chip], wire: str | None) -> list[Exchange]:
     """What the commands of a file do on copies of the cards, on chips of the profile."""
-    commands = _of_trace(path) if path.suffix == TRACE_SUFFIX else [(Slot.CUSTOMER, command) for command in _of_text(path)]
-    found: list[Exchange] = []
-    readers: dict[Slot, Reader] = {}
-    tried = Tryout(profile, by_card=False).chips if Slot.CUSTOMER not in chips else {}
-    for slot in Slot:
-        chip = chips[slot].on(profile) if slot in chips else tried.get(slot)
-        if chip is not None:
-            readers[slot] = Reader(slot.value, _protocol(profile, wire) if slot is Slot.CUSTOMER else slot_protocol(profile))
-            readers[slot].insert(chip)
+    of_trace = path.suffix == TRACE_SUFFIX
+    asked = _of_trace(path) if of_trace else [Asked(Slot.CUSTOMER, command, None) for command in _of_text(path)]
+    if not of_trace and Slot.CUSTOMER not in chips:
+        chips = {Slot.CUSTOMER: Tryout(profile, by_card=False).chips[Slot.CUSTOMER]}
+    exchanges: list[Exchange] = []
+    readers = {slot: _reader(slot, chip.on(profile), wire, exchanges) for slot, chip in chips.items()}
+    links: dict[Slot, Transmit] = {slot: reader.transmit for slot, reader in readers.items()}
+    for one in asked:
+        if one.slot not in readers:
+            raise HostError(
+                f"{path}: it speaks to a {one.slot.value}; give one with {'--on' if one.slot is Slot.CUSTOMER else '--on-shop'}"
+            )
+        response = run(_asked(one), links)
+        if one.done and response.sw >> 8 not in DONE:
+            raise HostError(
+                f"{path}: a {one.slot.value} as it was before the trace expected, it answered {response.status}; keep its image before"
+            )
+    return exchanges
 
-            def meter(_chip: Chip, protocol: Protocol, sent: Command, came: object, work: Work, slot: Slot = slot) -> None:
-                found.append(Exchange(slot, protocol, sent, came, work))  # type: ignore[arg-type]
 
-            readers[slot].meter = meter
-    for slot, command in commands:
-        if slot not in readers:
-            raise HostError(f"{path}: it speaks to a {slot.value}; give one with {'--on' if slot is Slot.CUSTOMER else '--on-shop'}")
-        readers[slot].transmit(command)
-    return found
+def _asked(one: Asked) -> Dialog[Response]:
+    """One command, and its whole answer."""
+    return (yield Ask(one.slot, one.command))
 
 
-def _of_trace(path: Path) -> list[tuple[Slot, Command]]:
-    """The commands of a trace, with the slot that its reader is named for."""
+def _reader(slot: Slot, chip: Chip, wire: str | None, exchanges: list[Exchange]) -> Reader:
+    """A reader with the card, which tells what each APDU was."""
+    profile = chip.profile
+    reader = Reader(slot.value, _protocol(profile, wire) if slot is Slot.CUSTOMER else slot_protocol(profile))
+    reader.insert(chip)
+
+    def meter(_chip: Chip, protocol: Protocol, command: Command, response: Response, work: Work) -> None:
+        exchanges.append(Exchange(slot, protocol, command, response, work))
+
+    reader.meter = meter
+    return reader
+
+
+def _of_trace(path: Path) -> list[Asked]:
+    """The commands of a trace but GET RESPONSE, with the slot that its reader is named for, and whether the card did them."""
     places = {place.what: slot for slot, place in SLOTS.items()}
     found = []
     for line in read_lines(path):
@@ -141,20 +178,29 @@ def _of_trace(path: Path) -> list[tuple[Slot, Command]]:
             raise HostError(f"{path}: the secrets of line {line.number} were left out of the trace, so its card can not do it again")
         if line.reader not in places:
             raise HostError(f"{path}: line {line.number}: a reader named {' or '.join(places)} expected, {line.reader} came")
-        found.append((places[line.reader], Command.decode(bytes.fromhex(line.command))))
+        command = Command.decode(bytes.fromhex(line.command))
+        if command.ins != Ins.GET_RESPONSE:
+            done = line.response != "" and Response.decode(bytes.fromhex(line.response)).sw >> 8 in DONE
+            found.append(Asked(places[line.reader], command, done))
     return found
 
 
 def _of_text(path: Path) -> list[Command]:
-    """A command a line, in hexadecimal; blank lines and what follows # are left out. Raises HostError naming the line."""
+    """A command a line, in hexadecimal; blank lines and what follows # are left out. Raises BadTrace naming the line."""
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        text = line.partition("#")[0].strip()
+        text = "".join(line.partition("#")[0].split())
         if text:
             try:
-                found.append(Command.decode(bytes.fromhex(text)))
-            except (MalformedCommand, ValueError) as error:
-                raise HostError(f"{path}: line {number}: a command APDU in hexadecimal expected, {error}; nothing was run") from None
+                found.append(Command.decode(binascii.unhexlify(text)))
+            except MalformedCommand as error:
+                raise BadTrace(f"{path}: line {number}: {error}; nothing was run") from None
+            except ValueError:
+                raise BadTrace(
+                    f"{path}: line {number}: a command APDU in hexadecimal expected, {text[:40]!r} came; nothing was run"
+                ) from None
+    if not found:
+        raise BadTrace(f"{path}: a command APDU in hexadecimal on a line expected, there is none")
     return found
 
 

@@ -11,7 +11,20 @@ from joren.host import HostError
 
 from .workspace import CARDS, SHOPS, Place, Workspace
 
-__all__ = ["card_argument", "complete_shops", "pin_options", "profile_option", "read_pins", "shop_argument", "time_option"]
+__all__ = ["TapsADay", "card_argument", "complete_shops", "pin_options", "profile_option", "read_pins", "shop_argument", "time_option"]
+
+
+class TapsADay(click.FloatRange):
+    """A rate from 0.001 to 1,000,000; no nan."""
+
+    def __init__(self) -> None:
+        super().__init__(0.001, 1e6)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        rate = float(super().convert(value, param, ctx))
+        if rate != rate:  # noqa: PLR0124 - nan is not itself, and in no range
+            self.fail("a number expected, nan came", param, ctx)
+        return rate
 
 
 F = TypeVar("F", bound=Callable[..., Any])

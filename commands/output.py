@@ -106,7 +106,7 @@ def reply(name: str, fields: Mapping[str, Any], show: Callable[[], None]) -> Non
 
 def _json(name: str, fields: Mapping[str, Any]) -> str:
     plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()
-    return json.dumps({"format": f"joren-{name}", "version": VERSION, **fields}, ensure_ascii=plain)
+    return json.dumps({"format": f"joren-{name}", "version": VERSION, **fields}, ensure_ascii=plain, allow_nan=False)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -95,8 +95,8 @@ def status(workspace: Workspace, shop: str, state: str) -> None:
 def _identities(workspace: Workspace) -> set[tuple[int, int]]:
     """Shop and terminal of every shop card here."""
     found = set()
-    for name in workspace.names(SHOPS):
-        with suppress(CardRefused), workspace.inserted(SHOPS, name) as reader:  # another programme's card refuses its SELECT
+    for _, reader in workspace.each(SHOPS):
+        with suppress(CardRefused):  # another programme's card refuses its SELECT
             info = run(select_shop(workspace.product.programme), {Slot.SHOP: reader.transmit})
             found.add((info.shop, info.terminal))
     return found

@@ -66,6 +66,7 @@ def show_one(tear: Tear, number: int, last: int, remains: Sequence[Remains]) -> 
     """One tear, and what it left of each region."""
     screen = console()
     screen.print(Text(f"{tear.script}, command {tear.step + 1}: {command_name(tear.command)}", style="bold"))
-    screen.print(f"the power goes in place of write {number} of {last}, to {tear.place}")
+    what = "the commit" if tear.place == "commit" else f"the write to {tear.place}"
+    screen.print(f"the power goes in place of {what}, {number} of {last}")
     screen.print(Text.assemble((f" {LETTERS[tear.outcome]} {tear.outcome.value} ", COLOURS[tear.outcome])))
     screen.print(table(("region", "what is left"), [[one.region, one.outcome.value] for one in remains]))

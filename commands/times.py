@@ -36,11 +36,12 @@ CONTACT_WIRES = {Protocol.T0: "t0", Protocol.T1: "t1"}
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One APDU: its name, whose card, bytes of command and response, and its modelled time by parts, in ms."""
+    """One APDU: its name, whose card, bytes of command and response, status word, and its modelled time by parts, in ms."""
 
     name: str
     slot: Slot
     size: int
+    sw: int
     parts: Mapping[str, Band]
 
     @property
@@ -61,7 +62,7 @@ def timed(profile: Profile, wire: Wire, exchange: Exchange) -> Timed:
     """The modelled time of an APDU on a card of this profile."""
     command, response = exchange.command, exchange.response
     parts = estimate(profile, wire, command, response, exchange.work)
-    return Timed(explain_command(command).name, exchange.slot, len(command.encode()) + len(response.encode()), parts)
+    return Timed(explain_command(command).name, exchange.slot, len(command.encode()) + len(response.encode()), response.sw, parts)
 
 
 def sum_of(rows: Sequence[Timed]) -> dict[str, Band]:
@@ -80,6 +81,7 @@ def times_fields(rows: Sequence[Timed]) -> dict[str, Any]:
                 "card": row.slot.value,
                 "command": row.name,
                 "bytes": row.size,
+                "sw": f"{row.sw:04X}",
                 "total_ms": _band(row.total),
                 "parts_ms": {part: _band(band) for part, band in row.parts.items()},
             }
@@ -91,12 +93,12 @@ def times_fields(rows: Sequence[Timed]) -> dict[str, Any]:
 def times_picture(rows: Sequence[Timed]) -> RenderableType:
     """A table with a row for each APDU and one for all, and their bars."""
     everything = sum_of(rows)
-    columns = ("APDU", "card", "bytes", *PARTS, "ms", "from", "to")
-    cells = [[row.name, row.slot.value, str(row.size), *_cells(row.parts)] for row in rows]
-    cells.append(["in all", "", str(sum(row.size for row in rows)), *_cells(everything)])
+    columns = ("APDU", "card", "SW", "bytes", *PARTS, "ms", "from", "to")
+    cells = [[row.name, row.slot.value, f"{row.sw:04X}", str(row.size), *_cells(row.parts)] for row in rows]
+    cells.append(["in all", "", "", str(sum(row.size for row in rows)), *_cells(everything)])
     longest = max((row.total.likely for row in rows), default=0.0)
     bars = [Text.assemble(f"{row.total.likely:7.1f} ms  ", bar_of(row.parts, longest), "  ", row.name) for row in rows]
-    return Group(table(columns, cells, frozenset(columns[2:])), Text(""), *bars, legend())
+    return Group(table(columns, cells, frozenset(columns[3:])), Text(""), *bars, legend())
 
 
 def bar_of(parts: Mapping[str, Band], full_ms: float) -> Text:

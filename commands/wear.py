@@ -7,13 +7,15 @@ from typing import Any
 import click
 from rich.text import Text
 
-from joren.host import Slot
+from joren.host import HostError, Slot
 from joren.simulator.chip import IDEAL, Chip
-from joren.simulator.memory import Memory, Wear
+from joren.simulator.memory import Wear
 from joren.simulator.profile import Profile, load_profile, profile_names
-from joren.simulator.wear import DAYS_A_YEAR, Life, RegionWear, life, region_wear
+from joren.simulator.wear import DAYS_A_YEAR, Life, RegionWear, life, region_wear, worn_since
 
+from .options import TapsADay
 from .output import bar, console, json_option, reply, table
+from .profiles import carries
 from .tryout import SALES, Tryout
 
 __all__ = ["COUNTER_MAX", "Worn", "wear", "worn"]
@@ -34,11 +36,7 @@ class Worn:
 
     def regions(self) -> list[RegionWear]:
         """The regions that purchases wrote, the most written cell first."""
-        memory = Memory()
-        for region in self.chip.memory.regions.values():
-            memory.allocate(region.name, region.size)
-        memory.wear = {key: times - self.made.get(key, 0) for key, times in (self.chip.memory.wear or {}).items()}
-        return sorted((row for row in region_wear(memory) if row.writes), key=lambda row: -row.hottest)
+        return sorted((row for row in region_wear(worn_since(self.chip.memory, self.made)) if row.writes), key=lambda row: -row.hottest)
 
     def life_on(self, profile: Profile) -> Life:
         """How long the memory lasts on a chip of this profile."""
@@ -58,8 +56,8 @@ def worn() -> dict[Slot, Worn]:
 @click.option(
     "--card", "names", multiple=True, metavar="NAME", help="A card profile, or a TOML file of your own; may be given again. Default: all."
 )
-@click.option("--taps", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True, help="Of a customer card, a day.")
-@click.option("--shop-taps", type=click.FloatRange(min=0, min_open=True), default=500.0, show_default=True, help="Of a shop card, a day.")
+@click.option("--taps", type=TapsADay(), default=2.0, show_default=True, help="Of a customer card, a day.")
+@click.option("--shop-taps", type=TapsADay(), default=500.0, show_default=True, help="Of a shop card, a day.")
 @json_option
 def wear(names: tuple[str, ...], taps: float, shop_taps: float) -> None:
     """Tell how many years the memory of customer card and shop card lasts, by the writes of 192 purchases on the model.
@@ -72,6 +70,9 @@ def wear(names: tuple[str, ...], taps: float, shop_taps: float) -> None:
       joren wear --card jcop4 --taps 10 --shop-taps 2000
     """
     profiles = [load_profile(name) for name in names or profile_names()]
+    for profile in profiles:
+        if problem := carries(profile):
+            raise HostError(problem)
     cards, rates = worn(), {Slot.CUSTOMER: taps, Slot.SHOP: shop_taps}
     fields = {
         "taps_a_day": taps,

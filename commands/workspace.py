@@ -20,7 +20,7 @@ from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
 from joren.host import DEFAULT_PRODUCT, HostError, Masters, Offers, Product
 from joren.simulator.chip import IDEAL, Chip
-from joren.simulator.image import load_image, save_image
+from joren.simulator.image import BadImage, load_image, save_image
 from joren.simulator.profile import Profile
 from joren.simulator.protocol import slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
@@ -127,15 +127,27 @@ class Workspace:
         with self.followed(place, load_image(path, self.masters.storage), path) as reader:
             yield reader
 
+    def each(self, place: Place) -> Iterator[tuple[str, Reader]]:
+        """Every card here, by name, in a reader; one whose image can not be used is named and passed over."""
+        for name in self.names(place):
+            path = self.path(place, name)
+            try:
+                chip = load_image(path, self.masters.storage)
+            except BadImage as error:
+                click.echo(f"joren: passed over, {error}", err=True)
+                continue
+            with self.followed(place, chip, path) as reader:
+                yield name, reader
+
     @contextmanager
     def followed(self, place: Place, chip: Chip, path: Path) -> Iterator[Reader]:
         """A chip in a reader; `path` gets its image whenever it has changed."""
         protocol = (tap_protocol if place is CARDS else slot_protocol)(chip.profile)
         reader, storage = Reader(place.what, protocol), self.masters.storage
-        kept = [(chip.snapshot(), chip.draws)]
+        kept = [(chip.snapshot(), chip.draws, chip.memory.statistics.writes)]
 
         def follow(_reader: str, _event: str, _command: Command | None, _response: Response | None) -> None:
-            now = (chip.snapshot(), chip.draws)
+            now = (chip.snapshot(), chip.draws, chip.memory.statistics.writes)
             if now != kept[0]:
                 save_image(chip, path, storage)
                 kept[0] = now

@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+ENDED = (0x90, 0x62, 0x63)
+"""SW1 of a command that was done, maybe with a warning."""
 IN_PARTS = (SW.RESPONSE_AVAILABLE >> 8, SW.WRONG_LE >> 8)
 PARTS_MAX = 256
 """More parts of one answer than a card can have reason for."""
@@ -142,19 +144,21 @@ def chained(dialog: Dialog[T]) -> Dialog[T]:
 
 
 def _whole(step: Ask, answer: Response) -> Dialog[Response]:
-    """The whole answer to a command, of which the first part came."""
-    command, data, corrected = step.command, b"", False
+    """The whole answer to a command, of which the first part came. LinkLost where the rest does not: the card has acted all the same."""
+    command, data, acted, corrected = step.command, b"", False, False
     for _ in range(PARTS_MAX):
         number = answer.sw & 0xFF or 256
         if answer.sw >> 8 == SW.RESPONSE_AVAILABLE >> 8:
             data += answer.data
-            command, corrected = Command(command.channel, Ins.GET_RESPONSE, 0, 0, ne=number), False
+            command, acted, corrected = Command(command.channel, Ins.GET_RESPONSE, 0, 0, ne=number), True, False
         elif answer.sw >> 8 == SW.WRONG_LE >> 8 and command.ne is not None and not corrected:
             command, corrected = Command(command.cla, command.ins, command.p1, command.p2, command.data, number), True
+        elif acted and answer.sw >> 8 not in ENDED:
+            raise LinkLost(f"{step.slot.value}: the rest of its answer expected, {answer.status} came")
         else:
-            break
+            return Response(data + answer.data, answer.sw)
         answer = yield Ask(step.slot, command)
-    return Response(data + answer.data, answer.sw)
+    raise LinkLost(f"{step.slot.value}: an answer that ends expected, {PARTS_MAX} parts came")
 
 
 def resume(dialog: Dialog[T], transcript: Iterable[Response | LinkLost]) -> Ask | Done[T]:

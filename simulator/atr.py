@@ -49,4 +49,9 @@ def read_atr(raw: bytes) -> Atr:
     size = offset + length + (protocols != (0,))
     if len(raw) != size:
         raise BadAtr(f"{size} bytes, as T0 and TD say, expected, {len(raw)} came: {raw.hex().upper()}")
+    check = 0
+    for byte in raw[1:] if protocols != (0,) else b"":
+        check ^= byte
+    if check:
+        raise BadAtr(f"TCK, the exclusive or of all bytes after the first, expected, {raw[-1]:02X} came: {raw.hex().upper()}")
     return Atr(found.get("TA1", TA1_DEFAULT), found.get("TC1", 0), protocols, raw[offset : offset + length])

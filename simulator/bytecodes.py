@@ -88,6 +88,8 @@ COMMANDS: dict[int, Count] = {
 
 BY_THE_PLATFORM = frozenset({Ins.MANAGE_CHANNEL, Ins.GET_RESPONSE})
 """Commands that no applet sees."""
+DONE = (SW.RESPONSE_AVAILABLE >> 8, SW.FILE_DEACTIVATED >> 8)
+"""SW1 of a command that was done beside 9000: its answer waits, or has a warning."""
 RANKED = frozenset({Kind.PURCHASE, Kind.PAY_AND_EARN})
 
 
@@ -95,7 +97,7 @@ def bytecodes_of(command: Command, response: Response) -> Count:
     """What the applet takes for a command and its answer. With T=0 an answer that waits (61XX) is one that was made."""
     if command.ins in BY_THE_PLATFORM:
         return NOTHING
-    if not response.ok and response.sw & 0xFF00 != SW.RESPONSE_AVAILABLE:
+    if not response.ok and response.sw >> 8 not in DONE:
         return BASE
     count = BASE + COMMANDS.get(command.ins, NOTHING)
     if command.ins == Ins.SELECT and command.data.startswith(AID_SHOP):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Self
 
-from joren.apdu import CLA_ISO, CLA_JOREN, SW, Case, Command, Ins, MalformedCommand, Response
+from joren.apdu import CLA_ISO, SW, Case, Command, Ins, MalformedCommand, Response
 from joren.applet.applet import Applet, Needs
 from joren.applet.platform import Platform
 
@@ -29,7 +29,6 @@ CHANNELS = 4
 """The logical channels that CLA 00..03 and 80..83 can name (ISO/IEC 7816-4:2013, 5.4.1)."""
 OPEN, CLOSE = 0x00, 0x80
 EXTENDED = frozenset({Case.CASE_2E, Case.CASE_3E, Case.CASE_4E})
-NOTHING = Needs(0, 0, 0)
 AppletClass = Callable[[Platform, bytes], Applet]
 MemoryMaker = Callable[[int | None, int], Memory]
 log = logging.getLogger(__name__)
@@ -80,10 +79,11 @@ class Chip:
         ram = sum(seat.ram_bytes for _, seat in seats) + max(need.working_ram_bytes for need in needs)
         nvm = sum(seat.nvm_bytes for _, seat in seats) + max(need.code_bytes for need in needs)
         profile = self.profile
+        commit = needs[-1].commit_bytes + needs[-1].commit_writes * profile.commit_overhead_bytes
         for what, needed, there in (
             ("RAM", ram, profile.ram_bytes),
             ("memory", nvm, profile.nvm_bytes),
-            ("commit capacity", _needs(applet_class).commit_bytes, profile.commit_capacity_bytes),
+            ("commit capacity", commit, profile.commit_capacity_bytes),
         ):
             if needed > there:
                 raise DoesNotFit(f"{profile.title}: {what}: {needed:,} bytes needed, {there:,} are there; use a larger card")
@@ -117,7 +117,7 @@ class Chip:
         try:
             command = Command.decode(raw)
         except MalformedCommand:
-            return Response(b"", _status_of_malformed(raw)).encode()
+            return Response(b"", self._status_of_malformed(raw)).encode()
         if not self.profile.extended_length and len(raw) > 5 and raw[4] == 0:
             return Response(b"", SW.WRONG_LENGTH).encode()
         return self.process(command).encode()
@@ -128,7 +128,8 @@ class Chip:
             return Response(b"", SW.WRONG_LENGTH)
         if cla & 0x03 and not cla & 0x7C:
             channel, cla = cla & 0x03, cla & 0xFC
-            if channel >= self.profile.channels or (channel not in self._channels and command.ins != Ins.SELECT):
+            selects = cla == CLA_ISO and command.ins == Ins.SELECT
+            if channel >= self.profile.channels or not (selects or channel in self._channels):
                 return Response(b"", SW.LOGICAL_CHANNEL_NOT_SUPPORTED)
             command = Command(cla, command.ins, command.p1, command.p2, command.data, command.ne)
         if cla == CLA_ISO:
@@ -140,6 +141,16 @@ class Chip:
         if selected is None:
             return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
         return self.applets[selected].process(command)
+
+    def _status_of_malformed(self, raw: bytes) -> SW:
+        """6E00, 6881 or 6D00 by CLA and INS where they are there, else 6700 (REQ-APDU-1, REQ-CHN-3)."""
+        if len(raw) < 4:
+            return SW.WRONG_LENGTH
+        if raw[0] & 0x7C:
+            return SW.CLA_NOT_SUPPORTED
+        if raw[0] & 0x03 not in self._channels and raw[:2] != bytes((raw[0] & 0x03, Ins.SELECT)):
+            return SW.LOGICAL_CHANNEL_NOT_SUPPORTED
+        return SW.INS_NOT_SUPPORTED if raw[1] & 0xF0 in (0x60, 0x90) else SW.WRONG_LENGTH
 
     def _select(self, command: Command, channel: int) -> Response:
         """SELECT by DF name, first or next occurrence (REQ-AID-2, REQ-CHN-3, REQ-CHN-4)."""
@@ -243,13 +254,6 @@ class Chip:
 
 
 def _needs(applet_class: AppletClass) -> Needs:
-    needs: Needs = getattr(applet_class, "NEEDS", NOTHING)
+    """What the class says (NEEDS); a class that says nothing, as in a test, needs its cells alone."""
+    needs: Needs = getattr(applet_class, "NEEDS", Needs(0, 0, 0, 0))
     return needs
-
-
-def _status_of_malformed(raw: bytes) -> SW:
-    if len(raw) >= 4 and raw[0] not in (CLA_ISO, CLA_JOREN):
-        return SW.CLA_NOT_SUPPORTED
-    if len(raw) >= 4 and raw[1] & 0xF0 in (0x60, 0x90):
-        return SW.INS_NOT_SUPPORTED
-    return SW.WRONG_LENGTH

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from joren.apdu import Key
 
-from .chip import Chip
+from .chip import AppletClass, Chip, DoesNotFit
 from .memory import Region, Secrecy, Wear
 from .profile import BadProfile, Profile, load_profile
 from .roles import role_of
@@ -85,7 +85,7 @@ def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool =
                 _, applet_class = role_of(aid)
             except KeyError:
                 raise BadImage(f"{path}: an AID of joren expected, {instance['aid']} came") from None
-            chip.install(applet_class, aid)
+            _install(path, chip, applet_class, aid)
         cells = bytearray(chip.snapshot())
         for instance in image["instances"]:
             values, redacted = _values(path, instance, storage, allow_redacted)
@@ -97,6 +97,15 @@ def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool =
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise BadImage(f"{path}: damaged, {type(error).__name__} at {error}; take a copy of it from before") from None
     return chip
+
+
+def _install(path: Path, chip: Chip, applet_class: AppletClass, aid: bytes) -> None:
+    try:
+        chip.install(applet_class, aid)
+    except DoesNotFit as error:
+        raise BadImage(
+            f"{path}: its profile {chip.profile.name} has changed: {error}; put the old one back, the card itself is sound"
+        ) from None
 
 
 def _read(path: Path) -> Json:
@@ -167,7 +176,7 @@ def _profile(path: Path, name: str) -> Profile:
     try:
         return load_profile(name)
     except BadProfile as error:
-        raise BadImage(f"{path}: made for a chip that is not known here: {error}") from None
+        raise BadImage(f"{path}: made for a chip that is not known here: {error}; put the profile back, the card itself is sound") from None
 
 
 def _values(path: Path, instance: Json, storage: Key | None, allow_redacted: bool) -> tuple[dict[str, bytes], bool]:

@@ -5,7 +5,6 @@ believes in. [time.*] has an operation each, with a source; [sources] says where
 `measured:`, `data sheet:`, `research:`, `assumed:` or `by definition`. A file is read strictly: what is not known here is an error.
 """
 
-import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ OPERATIONS = ("mac", "set_key", "random", "write", "commit", "copy")
 """The operations that [time.*] has beside bytecode."""
 KINDS_OF_SOURCE = ("measured:", "data sheet:", "research:", "assumed:", "by definition")
 ATS_HEAD_MIN = 2
+COUNT_MAX, TIME_MAX = 10**12, 1_000_000
 
 
 class BadProfile(Exception):
@@ -113,7 +113,7 @@ def load_profile(name_or_path: str) -> Profile:
     path = Path(name_or_path)
     if path.suffix != SUFFIX:
         raise BadProfile(f"card profile: {', '.join(profile_names())}, or a file that ends in {SUFFIX} expected, {name_or_path!r} came")
-    return _read(path, name_or_path)
+    return _read(path, str(path.resolve()))
 
 
 @cache
@@ -184,20 +184,22 @@ class _Reader:
         return value
 
     def _text(self, key: str) -> str:
-        return str(self._take(key, "a text", lambda value: isinstance(value, str) and value.strip() != ""))
+        return str(
+            self._take(key, "a text on one line", lambda value: isinstance(value, str) and value.strip() != "" and value.isprintable())
+        )
 
     def _flag(self, key: str) -> bool:
         return bool(self._take(key, "true or false", lambda value: isinstance(value, bool)))
 
-    def _count(self, key: str, low: int = 0, high: int | None = None) -> int:
-        expected = f"a whole number, {low} or more" if high is None else f"a whole number, {low}..{high}"
-        return int(self._take(key, expected, lambda value: type(value) is int and low <= value and (high is None or value <= high)))
+    def _count(self, key: str, low: int = 0, high: int = COUNT_MAX) -> int:
+        expected = f"a whole number, {low}..{high}"
+        return int(self._take(key, expected, lambda value: type(value) is int and low <= value <= high))
 
     def _number(self, key: str) -> float:
         def fits(value: object) -> bool:
-            return type(value) in (int, float) and math.isfinite(value) and value >= 0  # type: ignore[arg-type,operator]
+            return type(value) in (int, float) and 0 <= value <= TIME_MAX  # type: ignore[operator]
 
-        return float(self._take(key, "a number, 0 or more", fits))
+        return float(self._take(key, f"a number, 0..{TIME_MAX}", fits))
 
     def _hexadecimal(self, key: str) -> bytes:
         value = self._take(key, "bytes in hexadecimal", lambda value: isinstance(value, str))
@@ -229,8 +231,8 @@ class _Reader:
         raw = self._hexadecimal("ats")
         if not contactless and raw:
             raise self._wrong("ats", "none without T=CL", raw.hex().upper())
-        if contactless and (len(raw) < ATS_HEAD_MIN or raw[0] != len(raw)):
-            raise self._wrong("ats", "TL, as many bytes in all as TL says,", raw.hex().upper())
+        if contactless and (len(raw) < ATS_HEAD_MIN or raw[0] != len(raw) or len(raw) < ATS_HEAD_MIN + (raw[1] & 0x70).bit_count()):
+            raise self._wrong("ats", "TL, as many bytes in all as TL says, with the TA, TB, TC that T0 says,", raw.hex().upper())
         return raw
 
     def _cost(self, table: str, unit: str, unit_ms: float) -> Cost:
@@ -247,8 +249,10 @@ class _Reader:
     def _sources(self) -> dict[str, str]:
         names = self._take("sources", "a table", lambda value: isinstance(value, dict))
         self._table["sources"] = names
-        known = {*Profile.__dataclass_fields__} - {"name", "times", "bytecode", "sources"}
-        return {name: self._source(f"sources.{name}") for name in list(names) if name in known}
+        known = [name for name in Profile.__dataclass_fields__ if name not in ("name", "title", "times", "bytecode", "sources")]
+        if "title" in names:
+            known.append("title")
+        return {name: self._source(f"sources.{name}") for name in known}
 
     def _nothing_left(self, table: dict[str, Any], prefix: str) -> None:
         for key, value in table.items():

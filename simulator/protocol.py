@@ -2,7 +2,8 @@
 
 How it works. With T=0 a command goes as header, P3 and data: P3 is Lc where there is data, else Le, and a command cannot carry both. So the
 answer to a command with data waits in the card, which says 61XX, until GET RESPONSE fetches it; a wrong P3 of a command without data is
-6CXX, and the answer waits for the same command with P3 = XX. Whoever drives the card does that (joren.host.chain); bytes alone pass here.
+6CXX, and the answer waits for the same command with P3 = XX. Whoever drives the card does that (chained in joren.host.dialog); bytes
+alone pass here.
 """
 
 from enum import Enum
@@ -67,10 +68,10 @@ class T0Card:
             return Response(b"", SW.WRONG_LENGTH)
         header, p3, data = tpdu[:4], tpdu[4], tpdu[TPDU_HEADER:]
         if data:
-            return self._kept(self._process(header, data), b"")
+            return self._kept(self._process(header, data), header[0] & 0x03)
         wanted = p3 or 256
         if header[0] & 0xFC == CLA_ISO and header[1] == Ins.GET_RESPONSE:
-            return self._get_response(waiting, wanted)
+            return self._get_response(header, waiting, wanted)
         if waiting is None or header != self._header:
             waiting = self._process(header, b"")
         if not waiting.data or len(waiting.data) == wanted:
@@ -86,14 +87,20 @@ class T0Card:
             return Response.decode(self._chip.process_bytes(header))
         return self._chip.process(command)
 
-    def _kept(self, response: Response, header: bytes) -> Response:
+    def _kept(self, response: Response, channel: int) -> Response:
         if not response.data:
             return response
-        self._waiting, self._header = response, header
+        self._waiting, self._header = response, bytes((channel, Ins.GET_RESPONSE, 0, 0))
         return Response(b"", SW.RESPONSE_AVAILABLE | len(response.data) & 0xFF)
 
-    def _get_response(self, waiting: Response | None, wanted: int) -> Response:
-        if waiting is None or self._header:
+    def _get_response(self, header: bytes, waiting: Response | None, wanted: int) -> Response:
+        """What waits for it on its channel (REQ-FIT-2)."""
+        there = self._process(header, b"")
+        if there.sw == SW.LOGICAL_CHANNEL_NOT_SUPPORTED:
+            return there
+        if header[2:] != b"\x00\x00":
+            return Response(b"", SW.INCORRECT_P1_P2)
+        if waiting is None or self._header != header:
             return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
         if wanted < len(waiting.data):
             self._waiting = Response(waiting.data[wanted:], waiting.sw)

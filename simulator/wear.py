@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .memory import Memory
 
-__all__ = ["DAYS_A_YEAR", "Life", "RegionWear", "cell_writes", "life", "page_writes", "region_wear"]
+__all__ = ["DAYS_A_YEAR", "Life", "RegionWear", "cell_writes", "life", "page_writes", "region_wear", "worn_since"]
 
 DAYS_A_YEAR = 365.25
 
@@ -77,15 +77,20 @@ def region_wear(memory: Memory) -> Iterator[RegionWear]:
         yield RegionWear(name.partition("/")[2] or name, region.size, writes, max(cells[region.address : end], default=0))
 
 
-def life(memory: Memory, before: Mapping[tuple[int, int], int], taps: int, page_bytes: int, endurance_writes: int) -> Life:
-    """The life of a memory whose wear was `before` (its making) and has had `taps` since. Raises ValueError for no taps."""
-    if taps < 1:
-        raise ValueError("taps: at least 1 expected, none came")
+def worn_since(memory: Memory, before: Mapping[tuple[int, int], int]) -> Memory:
+    """A memory with the same regions and the wear that has come since it was `before`."""
     since = Memory()
     since.wear = {key: times - before.get(key, 0) for key, times in (memory.wear or {}).items()}
     for region in memory.regions.values():
         since.allocate(region.name, region.size)
-    pages = page_writes(since, page_bytes)
+    return since
+
+
+def life(memory: Memory, before: Mapping[tuple[int, int], int], taps: int, page_bytes: int, endurance_writes: int) -> Life:
+    """The life of a memory whose wear was `before` (its making) and has had `taps` since. Raises ValueError for no taps."""
+    if taps < 1:
+        raise ValueError("taps: at least 1 expected, none came")
+    pages = page_writes(worn_since(memory, before), page_bytes)
     page = max(range(len(pages)), key=pages.__getitem__)
     first, last = page * page_bytes, (page + 1) * page_bytes
     names = tuple(

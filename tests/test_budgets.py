@@ -60,7 +60,8 @@ def test_the_limits_of_the_design() -> None:
     """REQ-FLW-2, REQ-FIT-1: bytes in a transaction, RAM; and time, where the card computes."""
     names = [profile.name for profile in profiles_told()]
     for one in NOW:
-        assert one.written_bytes <= (NEEDS.commit_bytes if one.command.startswith("STORE DATA") else 256), one
+        assert one.written_bytes <= NEEDS.commit_bytes <= 256, one
+        assert one.writes <= NEEDS.commit_writes, one
         assert one.ram_bytes <= 1024, one
     for card, most in (("jcop4", 100), ("jcop3", 200)):
         at = names.index(card)

@@ -33,6 +33,18 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
 
 
+def test_wear_of_a_verified_pin_is_kept(shell: Shell, tmp_path: Path) -> None:
+    """Its writes leave the same bytes as before, and wear the memory all the same."""
+    (tmp_path / "pin").write_text("1234\n12345678\n")
+    shell.run("card", "new", "pinny", "--pin-file", str(tmp_path / "pin"))
+    counts = []
+    for _ in range(2):
+        shell.run("card", "show", "pinny", "--pin-file", str(tmp_path / "pin"))
+        image = json.loads(shell.run("card", "image", "pinny"))
+        counts.append(sum(times for _, _, times in image["instances"][0]["wear"]["tries"]))
+    assert counts[1] == counts[0] + 2
+
+
 def likely(told: Any) -> dict[str, float]:
     return {card["card"]: card["total_ms"]["likely"] for card in told["cards"]}
 
@@ -64,6 +76,9 @@ def test_a_quicker_wire_takes_less_time_and_a_card_without_it_is_left_out(shell:
     slow, quick = likely(shell.json("estimate", "purchase", "--wire", "106")), likely(shell.json("estimate", "purchase", "--wire", "848"))
     assert slow.keys() == quick.keys() == {"ideal", "feitian-a40", "jcop241", "jcop3", "jcop4", "sle78"}
     assert all(quick[card] < slow[card] for card in slow)
+    for wire in ("t0", "t1"):
+        times = likely(shell.json("estimate", "purchase", "--wire", wire))
+        assert all(times["ideal"] <= time for time in times.values())
     assert likely(shell.json("estimate", "purchase", "--wire", "t0")).keys() == {"ideal", "feitian-h19cr", "sle78"}
 
 
@@ -84,14 +99,38 @@ def test_a_trace_and_a_file_of_apdus(shell: Shell, tmp_path: Path) -> None:
         "GET STATE",
     ]
     text.write_text("00A4040C09F06A6F72656E01000119\n8032\n")
-    assert "line 2: a command APDU in hexadecimal expected" in shell.run("estimate", str(text), code=2)
+    assert "line 2: command: at least 4 bytes expected, 2 came; nothing was run" in shell.run("estimate", str(text), code=6)
+    text.write_text("00A4040C09F06A6F72656E01000119\nhello\n")
+    assert "line 2: a command APDU in hexadecimal expected, 'hello' came" in shell.run("estimate", str(text), code=6)
+    text.write_text("# nothing\n")
+    assert "on a line expected, there is none" in shell.run("estimate", str(text), code=6)
+    assert "--two-card goes with a sale" in shell.run("estimate", str(text), "--two-card", code=2)
+    assert "--on and --on-shop go with a file" in shell.run("estimate", "purchase", "--on", "alice", code=2)
     assert "a shop card; give one with --on-shop" in _two_card_trace(shell, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("made_on", "told_on"), [("feitian-h19cr", "feitian-h19cr"), ("feitian-h19cr", "jcop4"), ("jcop4", "feitian-h19cr")]
+)
+def test_a_trace_of_one_protocol_on_a_card_of_another(shell: Shell, tmp_path: Path, made_on: str, told_on: str) -> None:
+    """REQ-FIT-2: GET RESPONSE is the card's that answers, not the trace's."""
+    for name, profile in (("alice", made_on), ("bob", told_on)):
+        shell.run("card", "new", name, "--profile", profile)
+        shell.run("card", "image", name, "--out", str(tmp_path / f"{name}.json"))
+        trace = str(tmp_path / f"{name}.jsonl")
+        shell.json("tap", name, "10", "--trace", trace, "--reference", name)
+    told = shell.json("estimate", str(tmp_path / "alice.jsonl"), "--card", told_on, "--on", str(tmp_path / "alice.json"))
+    own = shell.json("estimate", str(tmp_path / "bob.jsonl"), "--card", told_on, "--on", str(tmp_path / "bob.json"))
+    assert told["cards"][0]["total_ms"] == own["cards"][0]["total_ms"]
+    assert {apdu["sw"][:2] for apdu in told["cards"][0]["apdus"]} <= {"90", "61"}
 
 
 def _two_card_trace(shell: Shell, tmp_path: Path) -> str:
     before, trace = str(tmp_path / "before.json"), str(tmp_path / "two.jsonl")
     shell.run("card", "image", "alice", "--out", before)
     shell.run("tap", "alice", "10", "--shop-card", "bakery", "--trace", trace)
+    after = shell.run("estimate", trace, "--card", "jcop4", "--on", "alice", "--on-shop", "bakery", code=2)
+    assert "as it was before the trace expected, it answered" in after
     return shell.run("estimate", trace, "--card", "jcop4", "--on", before, code=2)
 
 
@@ -138,13 +177,16 @@ def small(folder: Path, **figures: str) -> str:
     [
         ("ram_bytes", "200", "RAM: 266 bytes needed, 200 are there; use a larger card"),
         ("nvm_bytes", "16000", "memory: 17,"),
-        ("commit_capacity_bytes", "300", "commit capacity: 384 bytes needed, 300 are there; use a larger card"),
-        ("commit_capacity_bytes", "", "commit_capacity_bytes: a whole number, 0 or more expected, it is missing"),
+        ("commit_capacity_bytes", "300", "commit capacity: 312 bytes needed, 300 are there; use a larger card"),
+        ("commit_capacity_bytes", "", "commit_capacity_bytes: a whole number, 0..1000000000000 expected, it is missing"),
     ],
 )
 def test_a_card_that_cannot_carry_the_applet_says_why(shell: Shell, tmp_path: Path, figure: str, value: str, said: str) -> None:
-    """REQ-FIT-1."""
+    """REQ-FIT-1: neither of the two cards."""
     assert said in shell.run("card", "new", "x", "--profile", small(tmp_path, **{figure: value}), code=2)
+    told = shell.run("shop", "new", "y", "--profile", str(tmp_path / "small.toml"), code=2)
+    assert said.partition(":")[0] in told
+    assert shell.run("wear", "--card", str(tmp_path / "small.toml"), code=2) != ""
     if value:
         assert said in shell.run("profiles", str(tmp_path / "small.toml"))
         assert said in shell.run("estimate", "purchase", "--card", str(tmp_path / "small.toml"), code=2)
@@ -154,8 +196,11 @@ def test_a_profile_of_ones_own_is_kept_with_the_card(shell: Shell, tmp_path: Pat
     path = small(tmp_path, ram_bytes="1000")
     shell.run("card", "new", "x", "--profile", path)
     assert shell.json("tap", "x", "10", "--timed")["times"]["total_ms"]["likely"] > 10
+    small(tmp_path, ram_bytes="100")
+    assert "small.toml has changed: " in shell.run("card", "show", "x", code=6)
     Path(path).unlink()
     assert "made for a chip that is not known here" in shell.run("card", "show", "x", code=6)
+    assert "passed over, " in shell.run("card", "new", "y")
 
 
 def test_profiles_are_listed_with_their_sources(shell: Shell) -> None:
@@ -166,6 +211,11 @@ def test_profiles_are_listed_with_their_sources(shell: Shell) -> None:
     assert told["times_ms"]["mac"]["source"].startswith("measured:")
     assert "measured: getMaxCommitCapacity" in shell.run("profiles", "jcop4")
     assert "no limit" in shell.run("profiles", "ideal")
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "0", "-1", "1e300"])
+def test_rates_that_cannot_be(shell: Shell, rate: str) -> None:
+    assert "--taps" in shell.run("wear", "--taps", rate, code=2)
 
 
 def test_wear_tells_the_years_of_both_cards(shell: Shell) -> None:

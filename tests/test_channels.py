@@ -41,6 +41,7 @@ def chosen(response: Response) -> bytes:
 OPEN, CLOSE = 0x00, 0x80
 STEPS: list[tuple[str, Command, int, bytes]] = [
     ("a channel that is not open", Command(0x81, Ins.GET_STATE, 0, 0, b"", 40), NOT_OPEN, b""),
+    ("SELECT's INS in the proprietary class", Command(0x81, Ins.SELECT, 4, 0, FIRST, 256), NOT_OPEN, b""),
     ("P1", channel_command(0x40, 0), SW.INCORRECT_P1_P2, b""),
     ("P2", channel_command(OPEN, 4), SW.INCORRECT_P1_P2, b""),
     ("data", channel_command(OPEN, 0, data=b"x"), SW.WRONG_LENGTH, b""),
@@ -148,3 +149,19 @@ def test_partial_names_and_the_next_occurrence() -> None:
     assert CustomerInfo.decode(select(chip, AID_CUSTOMER, 0, 0x0C).data).programme == 1
     assert CustomerInfo.decode(select(chip, AID_CUSTOMER, 0, 0x0E).data).programme == 2
     assert select(chip, FIRST, 0, 0x02).sw == SW.FILE_NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("raw", "answer"),
+    [
+        ("01A404000500", "6700"),
+        ("0130000005", "6881"),
+        ("0160000000", "6881"),
+        ("8391000000", "6881"),
+        ("0060000000", "6D00"),
+        ("0460000000", "6E00"),
+    ],
+)
+def test_what_is_no_command_on_a_channel(raw: str, answer: str) -> None:
+    """REQ-APDU-1, REQ-CHN-3: CLA first, then the channel, then INS and lengths."""
+    assert chip_with_three().process_bytes(bytes.fromhex(raw)).hex().upper() == answer

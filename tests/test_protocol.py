@@ -226,8 +226,29 @@ def test_answers_in_parts(answers: list[tuple[str, int]], data: str, sw: int, se
 def test_a_card_that_never_ends_is_left() -> None:
     """And GET RESPONSE goes to the command's channel."""
     transmit = parts_of(*[("AB", 0x6101)] * 300)
-    assert len(run(one(Command(0x82, Ins.GET_STATE, 0, 0, ne=40)), {Slot.CUSTOMER: transmit}).data) == 257
+    with pytest.raises(LinkLost, match="an answer that ends expected, 256 parts came"):
+        run(one(Command(0x82, Ins.GET_STATE, 0, 0, ne=40)), {Slot.CUSTOMER: transmit})
     assert transmit.asked[-1].cla == 0x02  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("sw", [0x6985, 0x6D00, 0x6F00, 0x6A86])
+def test_an_answer_that_is_not_given_is_a_link_lost(sw: int) -> None:
+    """The card has acted: what it says to GET RESPONSE is no refusal of the command."""
+    with pytest.raises(LinkLost, match="the rest of its answer expected"):
+        run(one(Command(0x80, Ins.TRANSACT, 1, 1, bytes(24), 32)), {Slot.CUSTOMER: parts_of(("", 0x6120), ("", sw))})
+
+
+def test_get_response_has_one_form() -> None:
+    """REQ-FIT-2, REQ-CHN-3: P1 P2 are 00 00, and it fetches what waits on its own channel."""
+    for tpdu, answer in (("00C0123419", "6A86"), ("01C0000019", "6881")):
+        _, t0 = card()
+        assert ask(t0, SELECT) == "6119"
+        assert ask(t0, tpdu) == answer
+        assert ask(t0, "00C0000019") == "6985"
+    _, t0 = card()
+    assert ask(t0, "0070000001") == "019000"
+    assert ask(t0, SELECT) == "6119"
+    assert ask(t0, "01C0000019") == "6985"
 
 
 def test_a_6cxx_to_a_command_without_le_is_the_answer() -> None:

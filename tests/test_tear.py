@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from joren.apdu import Ins, Key
+from joren.applet.applet import Needs
+from joren.applet.customer import CustomerCard
 from joren.applet.lifecycle import ALLOWED_CUSTOMER, ALLOWED_SHOP
 from joren.cli import main
 from joren.commands import tear as tear_command
@@ -79,8 +81,9 @@ def test_some_profile_has_t0_alone() -> None:
     assert T0
 
 
-def test_a_command_that_is_more_than_the_chip_can_do_is_named() -> None:
-    """REQ-PER-2: STORE DATA is one transaction, and is refused whole where it does not fit."""
+def test_a_command_that_is_more_than_the_chip_can_do_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """REQ-PER-2: STORE DATA is one transaction, and is refused whole where it does not fit; here an applet that needs more than it says."""
+    monkeypatch.setattr(CustomerCard, "NEEDS", Needs(0, 0, 0, 0))
     small = replace(load_profile("ideal"), title="a small chip", commit_capacity_bytes=384, commit_overhead_bytes=40)
     script = all_scripts()[0]
     with pytest.raises(DoesNotFit, match=f"{script.name}: a small chip: STORE_DATA: commit capacity: 384 bytes"):
@@ -172,7 +175,7 @@ def test_one_tear_alone(desk: Desk) -> None:
     assert (told["place"], told["outcome"]) == ("counter", "old")
     assert {(one["region"], one["outcome"]) for one in told["regions"]} == {("counter", "old"), ("log", "old"), ("sheets", "old")}
     text = joren("tear", desk.trace, "--card", desk.before, "--write", "4")
-    assert "write 4 of 4, to commit" in text
+    assert "in place of the commit, 4 of 4" in text
     assert "sheets" in text
     assert "--write 5: the trace has 4 writes and commits" in joren("tear", desk.trace, "--card", desk.before, "--write", "5", code=2)
     joren("tear", desk.trace, "--card", desk.before, "--write", "0", code=2)
@@ -240,4 +243,4 @@ def test_the_commands_of_the_docs_are_right(desk: Desk, monkeypatch: pytest.Monk
     assert asked == [profile_names(), ["jcop4", "feitian-h19cr"], profile_names()]
     assert "6 tears: 4 old, 2 new" in told[-2]
     assert "oooon" in told[-2]
-    assert "write 3 of 4, to counter" in told[-1]
+    assert "in place of the write to counter, 3 of 4" in told[-1]

@@ -140,7 +140,7 @@ def test_t1_chains_by_the_block_size_of_the_card() -> None:
         ("sle78", "t1", 12 * 372 / 12 / 4),  # TA1 = 18, TC1 = 00
         ("sle78", "t0", 12 * 372 / 12 / 4),
         ("feitian-h19cr", "t0", 12 * 512 / 16 / 4),  # TA1 = 95
-        ("ideal", "t0", 12 * 372 / 4),  # no TA1
+        ("ideal", "t0", 12 * 512 / 64 / 4),  # TA1 = 97, the quickest there is
     ],
 )
 def test_a_character_over_contacts(card: str, name: str, byte_us: float) -> None:
