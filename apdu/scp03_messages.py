@@ -128,12 +128,11 @@ class SecureMessages:
 
     def unprotect(self, command: Command, extended: bool = False) -> Command:
         """The command that the host meant, with plain CLA. Raises CommandNotAuthentic; then the session is at its end."""
-        size = self.mac_size
         if not self._c_mac:
             return command
-        if not is_protected(command.cla) or len(command.data) < size:
-            raise CommandNotAuthentic("command: secure messaging and a C-MAC expected")
-        data = command.data[:-size]
+        if not is_protected(command.cla):
+            raise CommandNotAuthentic(f"command: a CLA with secure messaging expected, {command.cla:02X} came")
+        data = command.data[: -self.mac_size]
         self._check(command, data, extended or (command.ne or 0) > 0x100)
         self._counter += 1
         if data and self._c_decryption:

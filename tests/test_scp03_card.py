@@ -260,6 +260,8 @@ class TestStates:
         with pytest.raises(ChannelEnded, match="no command was handed on"):
             rig.card.wrap_response(Response(b"", SW.OK))
         rig.open()
+        rig.card.process(Command.decode(rig.host.wrap(bytes.fromhex("80F20000"))))
+        rig.card.process(Command(0x84, 0xF2, 0, 0))
         with pytest.raises(ChannelEnded):
             rig.card.wrap_response(Response(b"", SW.OK))
 
@@ -366,8 +368,11 @@ class TestRMacSession:
 
     def test_the_same_instructions_of_an_iso_class_are_the_applications(self) -> None:
         rig = Rig().open(0x03)
-        assert rig.host.exchange(bytes.fromhex("007A1001")) == b"\x90\x00"
-        assert rig.heard == [Command(0x00, 0x7A, 0x10, 0x01)]
+        for header in ("007A1001", "00780003", "00501001"):
+            assert rig.host.exchange(bytes.fromhex(header)) == b"\x90\x00"
+        assert [command.ins for command in rig.heard] == [0x7A, 0x78, 0x50]
+        rig = Rig()
+        assert rig.process(Command(0x00, 0x50, 0, 0, CHALLENGE[:8])).data == CHALLENGE[:8]
 
 
 class TestSettings:

@@ -3,7 +3,7 @@
 from traceback import format_exception
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from joren.apdu import Command, Key, MalformedCommand, Response
@@ -65,6 +65,7 @@ def dialogs(draw: st.DrawFn) -> tuple[int, int, int, int, list[tuple[Command, bo
     return size, i, level, channel, steps
 
 
+@settings(deadline=None)
 @given(dialogs())
 def test_every_dialog_arrives_whole(dialog: tuple[int, int, int, int, list[tuple[Command, bool, bytes]]]) -> None:
     size, i, level, channel, steps = dialog
@@ -79,13 +80,22 @@ def test_every_dialog_arrives_whole(dialog: tuple[int, int, int, int, list[tuple
         assert (heard.cla, heard.ins, heard.p1, heard.p2, heard.data) == (command.cla, command.ins, 1, 2, command.data)
         error = answer[-2] not in (0x90, 0x62, 0x63)
         assert response.encode() == (answer[-2:] if error and level & 0x10 else answer)
-        if command.ne is not None and level & 0x10 and command.ne not in (256, 65536):
-            assert wrapped.ne is not None
-            assert wrapped.ne >= min(command.ne + session_mac(i), 256)
 
 
-def session_mac(i: int) -> int:
-    return 16 if i & 1 else 8
+LE = [
+    (0x01, 0x70, 10, 10), (0x03, 0x70, 300, 300), (0x11, 0x70, 10, 18), (0x11, 0x71, 10, 26), (0x11, 0x70, 248, 256),
+    (0x11, 0x70, 249, 256), (0x33, 0x70, 1, 24), (0x33, 0x70, 15, 24), (0x33, 0x70, 16, 40), (0x33, 0x71, 16, 48), (0x33, 0x70, 255, 256),
+    (0x33, 0x70, 256, 256), (0x33, 0x70, 257, 280), (0x33, 0x70, 65535, 65536), (0x33, 0x70, 65536, 65536), (0x33, 0x70, None, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("level", "i", "plain", "wrapped"), LE)
+def test_le_makes_room_for_what_protection_adds(level: int, i: int, plain: int | None, wrapped: int | None) -> None:
+    card = StandardCard(KEYS[16], i)
+    session = opened(card, level)
+    command = session.wrap(Command(0x80, 0xCA, 0, 0x66, b"", plain))
+    assert command.ne == wrapped
+    assert session.unwrap(ask(card, command)).ok
 
 
 class TestOpening:
@@ -436,7 +446,7 @@ class TestRMacSession:
             assert response.data != b"data"
             assert session.unwrap(response).data == b"data"
             last = ask(card, session.end_r_mac())
-            assert len(last.data) == session_mac(i)
+            assert len(last.data) == (16 if i & 1 else 8)
             assert session.unwrap(last) == Response(b"", 0x9000)
             assert session.level == level
 
@@ -467,6 +477,8 @@ class TestRMacSession:
         session = opened(card, 0x03)
         session.begin_r_mac()
         assert session.unwrap(Response(b"", 0x6985)).sw == 0x6985
+        session.wrap(Command(0x80, 0xF2, 0, 0))
+        assert session.unwrap(Response(b"", 0x9000)).ok
         assert session.level == 0x03
 
     def test_the_challenge_has_at_most_255_bytes(self) -> None:
