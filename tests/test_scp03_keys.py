@@ -6,10 +6,21 @@ from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joren.apdu import Key, MacMismatch
+from joren.apdu import SW, Key, MacMismatch, Response
 from joren.apdu.cmac import cmac
 from joren.apdu.record import MalformedRecord
-from joren.apdu.scp03 import ScpKeys, decrypt_key, decrypt_sensitive, encrypt_key, encrypt_sensitive
+from joren.apdu.scp03 import (
+    ChannelRefused,
+    ScpKeys,
+    check_put_keys,
+    decode_put_keys,
+    decrypt_key,
+    decrypt_sensitive,
+    encrypt_key,
+    encrypt_sensitive,
+    put_keys,
+    put_keys_answer,
+)
 from joren.apdu.scp03_cipher import SessionCipher
 from joren.apdu.scp03_keys import kdf
 from scp03kit import AID, KEYS, aes, cbc
@@ -120,3 +131,44 @@ def test_sensitive_data(data: bytes) -> None:
 def test_sensitive_data_come_in_whole_blocks() -> None:
     with pytest.raises(MalformedRecord, match="whole blocks"):
         decrypt_sensitive(Key(bytes(16)), bytes(15))
+
+
+class TestPutKey:
+    def new(self, size: int = 16, version: int = 0x31) -> ScpKeys:
+        enc, mac, dek = (Key(key) for key in KEYS[size])
+        return ScpKeys(enc, mac, dek, version)
+
+    @pytest.mark.parametrize("size", [16, 24, 32])
+    def test_a_key_set_arrives(self, size: int) -> None:
+        dek = Key(KEYS[32][1])
+        command = put_keys(dek, self.new(size), 0x30, 4)
+        assert (command.cla, command.ins, command.p1, command.p2, command.ne) == (0xC0, 0xD8, 0x30, 0x81, 256)
+        assert len(command.data) == 1 + 3 * (23 if size == 16 else 39)
+        keys = decode_put_keys(dek, command.data)
+        assert keys == self.new(size)
+        assert [key.name for key in (keys.enc, keys.mac, keys.dek)] == ["Key-ENC", "Key-MAC", "Key-DEK"]
+        check_put_keys(Response(put_keys_answer(keys), SW.OK), self.new(size))
+
+    def test_the_answer_is_version_and_check_values(self) -> None:
+        answer = put_keys_answer(self.new())
+        assert answer == b"\x31" + b"".join(aes(key, b"\x01" * 16)[:3] for key in KEYS[16])
+        for wrong in (b"", answer[:-1], answer[:-1] + bytes((answer[-1] ^ 1,)), b"\x30" + answer[1:]):
+            with pytest.raises(MacMismatch, match="version 31"):
+                check_put_keys(Response(wrong, SW.OK), self.new())
+        with pytest.raises(ChannelRefused, match="PUT KEY: the card answered 6A80 WRONG_DATA"):
+            check_put_keys(Response(b"", SW.WRONG_DATA), self.new())
+
+    @pytest.mark.parametrize(("version", "replaces"), [(0, 0), (0x80, 0), (1, 0x80), (1, -1)])
+    def test_versions_that_are_none(self, version: int, replaces: int) -> None:
+        with pytest.raises(ValueError, match="key version"):
+            put_keys(Key(bytes(16)), self.new(version=version), replaces)
+
+    def test_data_that_are_no_key_set(self) -> None:
+        dek = Key(KEYS[16][2])
+        data = put_keys(dek, self.new()).data
+        mixed = b"\x31" + encrypt_key(dek, Key(bytes(24))) + encrypt_key(dek, Key(bytes(32))) + encrypt_key(dek, Key(bytes(24)))
+        for wrong in (b"", b"\x31", data[:-1], data[:-23], data + bytes(3), b"\x00" + data[1:], b"\x80" + data[1:], mixed):
+            with pytest.raises(MalformedRecord):
+                decode_put_keys(dek, wrong)
+        with pytest.raises(MacMismatch):
+            decode_put_keys(Key(KEYS[16][1]), data)
