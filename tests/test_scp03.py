@@ -5,7 +5,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from joren.apdu import SW, Command, Key, MalformedCommand, Response
-from joren.apdu.scp03 import CardNotAuthentic, CardSession, CardSettings, HostSession, Level, LevelNotSupported, Opening, Parameter, ScpKeys
+from joren.apdu.scp03 import (
+    CardNotAuthentic,
+    CardSession,
+    CardSettings,
+    ChannelError,
+    HostSession,
+    Level,
+    LevelNotSupported,
+    Opening,
+    Parameter,
+    ResponseNotAuthentic,
+    ScpKeys,
+)
 from joren.apdu.scp03_card import State
 from joren.apdu.scp03_class import class_byte, is_plain, is_protected, logical_channel, plain_class, protected_class
 from scp03kit import AID, KEYS, LEVELS, PARAMETERS
@@ -176,3 +188,43 @@ class TestClassBytes:
     def test_no_other_channel(self, channel: int) -> None:
         with pytest.raises(ValueError, match=r"0\.\.19"):
             class_byte(channel)
+
+
+@st.composite
+def noise(draw: st.DrawFn) -> Command:
+    """Any command, those of the protocol above all."""
+    ins = draw(st.sampled_from((0x50, 0x82, 0x7A, 0x78, 0xA4, 0xE2)))
+    cla = draw(st.one_of(st.sampled_from((0x80, 0x84, 0x00, 0x04, 0xC0, 0xE0, 0x94)), st.integers(0, 0xFE)))
+    p1, p2 = draw(st.sampled_from((0, 1, 0x10, 0x30, 0x33, 0xFF))), draw(st.sampled_from((0, 1, 3)))
+    data = draw(st.one_of(st.binary(max_size=40), st.binary(min_size=8, max_size=8), st.binary(min_size=16, max_size=16)))
+    return Command(cla, ins, p1, p2, data, draw(st.sampled_from((None, 1, 256, 65536))))
+
+
+@given(st.lists(noise(), max_size=8), st.sampled_from(LEVELS[1:]), st.booleans())
+def test_noise_gets_nothing_through_an_open_channel(commands: list[Command], level: int, extended: bool) -> None:
+    """Whatever comes without the keys is answered with an error, and reaches the application only once the session has ended."""
+    pair = Pair(level)
+    for command in commands:
+        before = pair.state()
+        outcome = pair.card.process(command, extended=extended)
+        if isinstance(outcome, Command):
+            assert before in (State.CLOSED, State.INITIALIZED)
+        elif outcome.ok:
+            assert (command.cla & 0xBF, command.ins) == (0x80, 0x50)
+        assert pair.state() in {State.ABORTED, State.CLOSED, State.INITIALIZED} | {before}
+
+
+@given(st.binary(max_size=60), st.one_of(st.just(0x9000), st.integers(0, 0xFFFF)), st.sampled_from(LEVELS))
+def test_noise_for_an_answer_opens_nothing(data: bytes, sw: int, level: int) -> None:
+    with pytest.raises(ChannelError):
+        Opening(CHALLENGE[:8], level, aid=AID).authenticate(Response(data, sw), key_set())
+    pair = Pair(0x33)
+    pair.host.wrap(COMMAND)
+    try:
+        plain = pair.host.unwrap(Response(data, sw))
+    except ResponseNotAuthentic:
+        assert pair.host.ended
+    else:
+        assert plain == Response(b"", sw)
+        assert sw != 0x9000
+        assert sw >> 8 not in (0x62, 0x63)
