@@ -19,11 +19,13 @@ from click.testing import CliRunner, Result
 from joren.apdu import Key, MacMismatch, MalformedCommand, MalformedResponse
 from joren.apdu.explain import decoded
 from joren.apdu.record import MalformedRecord
+from joren.apdu.scp03 import ChannelError
 from joren.apdu.tlv import MalformedTlv
 from joren.applet.applet import Refused
 from joren.host import DialogError
 from joren.host.replay.log import BadLog
 from joren.simulator.image import BadImage
+from joren.simulator.profile import BadProfile
 from joren.simulator.reader import Reader
 from joren.simulator.seat import StoredKey
 from joren.simulator.trace import BadTrace, TraceWriter
@@ -35,6 +37,7 @@ KEY_SIZE = 16
 HOLDS_KEYS = (b'"joren-development-keys"', b'"secrets": {')
 EXCEPTIONS: tuple[type[Exception], ...] = (
     DialogError, Refused, MacMismatch, MalformedCommand, MalformedResponse, MalformedRecord, MalformedTlv, BadLog, BadImage, BadTrace,
+    BadProfile, ChannelError,
 )  # fmt: skip
 
 

@@ -226,4 +226,4 @@ def test_a_profile_too_small_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         return replace(load_profile("ideal"), name="small", title="a small chip", commit_capacity_bytes=384, commit_overhead_bytes=40)
 
     monkeypatch.setattr(tear_command, "load_profile", small)
-    assert "issue: customer card: a small chip: STORE_DATA: commit capacity" in joren(tmp_path, "tear", "--all", "--profile", "x", code=2)
+    assert "a small chip: commit capacity: 960 bytes needed, 384 are there" in joren(tmp_path, "tear", "--all", "--profile", "x", code=2)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from joren.apdu import Command, Response
+from joren.simulator.atr import BadAtr, read_atr
 from joren.simulator.profile import Band, load_profile, profile_names
 from joren.simulator.wire import ASSUMPTIONS, WIRES, NoWire, Run, Wire, wire_of
 
@@ -251,3 +252,9 @@ def test_every_assumption_has_a_band_in_order_and_a_source() -> None:
         assert one.band.low <= one.band.likely <= one.band.high
         assert "assumed:" in one.source
     assert ASSUMPTIONS[0].band == Band(0.0, 1.0, 5.0)
+
+
+def test_an_atr_with_a_wrong_check_byte_is_none() -> None:
+    """ISO/IEC 7816-3:2006, 8.2.5."""
+    with pytest.raises(BadAtr, match="TCK, the exclusive or of all bytes after the first, expected, 0B came"):
+        read_atr(bytes.fromhex("3BD518FF8191FE1FC38073C821100B"))
