@@ -1,4 +1,4 @@
-"""SCP03, host side, side by side in one run, so that only the ratios count: `.venv/bin/python benchmarks/scp03.py`.
+"""SCP03, host side, side by side in one run, so that only the ratios count: `./run bench scp03`.
 
 A command of 32 bytes and its answer of 32 bytes at level 33, S8, AES-128: wrapped, encoded, decoded, unwrapped; and the opening of a
 channel. Beside them yubikit, where it is installed, and bare `cryptography`: with cipher objects made anew for each message, as its
