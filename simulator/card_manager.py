@@ -16,7 +16,7 @@ from joren.apdu.record import MalformedRecord
 from joren.apdu.scp03 import CardSession, CardSettings, Level, Parameter, ScpKeys, decode_put_keys, put_keys_answer
 from joren.apdu.tlv import MalformedTlv, build_tlv
 from joren.applet.applet import Applet, Needs, Refused
-from joren.applet.dispatch import check_le, guarded
+from joren.applet.dispatch import guarded
 from joren.applet.platform import Platform
 
 from .card_manager_data import (
@@ -34,6 +34,7 @@ from .card_manager_data import (
     parse_personalization,
     parse_search,
     registry_data,
+    with_key_lengths,
 )
 from .card_manager_memory import CARD_TRANSITIONS, CardState, Entry, ManagerMemory
 
@@ -62,6 +63,9 @@ class Security(IntEnum):
 
 class Card(Protocol):
     """The chip as the manager needs it beside its own cells."""
+
+    extended: bool
+    """Whether the command in hand came in extended length."""
 
     def place(self, module: bytes, aid: bytes) -> None:
         """Makes the instance of a module, not yet selectable. Raises DoesNotFit."""
@@ -155,7 +159,6 @@ class CardManager:
         answer = b""
         if command.p2 & 0x0C == 0:
             answer = file_control_information(SCP03_PARAMETER.encode(), self._serial)
-            check_le(command, len(answer))
         return Response(answer, SW.FILE_DEACTIVATED if state is CardState.CARD_LOCKED else SW.OK)
 
     @property
@@ -171,7 +174,7 @@ class CardManager:
             return guarded(self._dispatch, command)
         opens = command.cla == CLA_JOREN and command.ins == GpIns.INITIALIZE_UPDATE
         session = self._session_for(opens)
-        outcome = session.process(command)
+        outcome = session.process(command, extended=self.card.extended)
         if session.level is None:
             self.memory.target.put(0, b"\x00")
         if isinstance(outcome, Response):
@@ -244,7 +247,6 @@ class CardManager:
             objects[0x0045] = build_tlv(0x45, production.cin)
         if tag not in objects:
             raise Refused(SW.REFERENCED_DATA_NOT_FOUND)
-        check_le(command, len(objects[tag]))
         return Response(objects[tag], SW.OK)
 
     def _put_key(self, command: Command) -> Response:
@@ -254,7 +256,7 @@ class CardManager:
             raise Refused(SW.SECURITY_STATUS_NOT_SATISFIED)
         if command.p1:
             memory.slot_of(command.p1)
-        keys = decode_put_keys(self._keys.dek, command.data)
+        keys = decode_put_keys(self._keys.dek, with_key_lengths(command.data))
         if len(keys.enc) != len(self._keys.enc) or (keys.version != command.p1 and keys.version in memory.versions):
             raise Refused(SW.WRONG_DATA)
         slot = memory.slot_for(command.p1)

@@ -39,11 +39,12 @@ class ReusingSeat(Seat):
 class ManagedChip(Chip):
     """A chip that a card manager manages. Without the manager installed it is a plain chip."""
 
-    __slots__ = ("manager", "placed")
+    __slots__ = ("extended", "manager", "placed")
 
     def __init__(self, seed: bytes = b"", profile: Profile = IDEAL, make_memory: MemoryMaker = Memory) -> None:
         super().__init__(seed, profile, make_memory)
         self.manager: CardManager | None = None
+        self.extended = False
         self.placed: dict[bytes, Applet] = {}
 
     def install(self, applet_class: AppletClass, aid: bytes) -> None:
@@ -130,6 +131,14 @@ class ManagedChip(Chip):
         for name, region in self.memory.regions.items():
             if name.startswith(prefix) and any(self.memory.read(region.address, region.size)):
                 self.memory.write(region.address, bytes(region.size))
+
+    def process_bytes(self, raw: bytes) -> bytes:
+        """As a plain chip; the secure channel is told in which form the lengths came, as its MAC covers Lc (REQ-MAN-4)."""
+        self.extended = len(raw) > 5 and raw[4] == 0
+        try:
+            return super().process_bytes(raw)
+        finally:
+            self.extended = False
 
     def power_on(self) -> bytes:
         """As a plain chip; then the manager is selected on the basic channel (REQ-MAN-2)."""

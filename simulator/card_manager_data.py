@@ -24,6 +24,7 @@ __all__ = [
     "parse_search",
     "personalization_data",
     "registry_data",
+    "with_key_lengths",
 ]
 
 MANAGER_AID = bytes.fromhex("A000000151000000")
@@ -38,6 +39,7 @@ AID_MIN, AID_MAX = 5, 16
 GLOBAL_PLATFORM = bytes.fromhex("2A864886FC6B")
 KEY_TYPE_AES, KEY_SIZE = 0x88, 0x10
 CPLC_SIZE = 42
+BARE_FIELD = 22
 
 
 class GpIns(IntEnum):
@@ -156,6 +158,17 @@ def parse_search(raw: bytes) -> bytes:
     if not objects or objects[0].tag != 0x4F or len(objects[0].value) > AID_MAX or [item.tag for item in objects].count(0x4F) != 1:
         raise MalformedTlv("GET STATUS: 4F with a part of an AID, first and once, expected")
     return objects[0].value
+
+
+def with_key_lengths(raw: bytes) -> bytes:
+    """The data of PUT KEY with the length of each key before its cryptogram (Table 11-70).
+
+    Three AES-128 keys may come without it (Table 11-71), 67 bytes in all, each `88 10 | 16 bytes | 03 | check value 3`; other data stay.
+    """
+    fields = [raw[start : start + BARE_FIELD] for start in range(1, len(raw), BARE_FIELD)]
+    if len(raw) != 1 + 3 * BARE_FIELD or not all(field.startswith(bytes((KEY_TYPE_AES, KEY_SIZE))) for field in fields):
+        return raw
+    return raw[:1] + b"".join(bytes((KEY_TYPE_AES, 1 + KEY_SIZE, KEY_SIZE)) + field[2:] for field in fields)
 
 
 def _oid(*numbers: int) -> bytes:

@@ -105,14 +105,14 @@ GOOD = InstallData(PACKAGE_AID, AID_CUSTOMER, CUSTOMER)
 NEXT = InstallData(PACKAGE_AID, AID_CUSTOMER, aid(AID_CUSTOMER, 2))
 PLAIN_ROWS = [
     ("SELECT without data", "00A4040000", 0x9000),
-    ("SELECT, Le too small", "00A4040008A00000015100000001", 0x6C4A),
+    ("SELECT without Le", "00A4040008A000000151000000", 0x9000),
     ("unknown CLA", "90CA006600", 0x6E00),
     ("protected without a channel", "84CA006600", 0x6985),
     ("unknown INS", "8012000000", 0x6D00),
     ("INS of the other CLA", "00F24000024F0000", 0x6D00),
     ("GET DATA with data", "80CA006601AA00", 0x6700),
     ("GET DATA, no such object", "80CA123400", 0x6A88),
-    ("GET DATA, Le too small", "80CA004501", 0x6C06),
+    ("GET DATA without Le", "80CA0045", 0x9000),
     ("GET DATA", "80CA006600", 0x9000),
     ("GET DATA, ISO class", "00CA00E000", 0x9000),
     ("INITIALIZE UPDATE, short", "805000000701020304050607", 0x6700),
@@ -322,6 +322,20 @@ def test_put_key_adds_a_set_and_replaces_one() -> None:
     check_put_keys(desk.send(put_keys(newest.dek, same, replaces=0x32)), same)
     desk.keys = same
     assert desk.open(0x32).apdu("80CA00C100").data[-1] == 1
+
+
+def test_keys_may_come_without_their_length() -> None:
+    """REQ-MAN-7."""
+    data = put_key_data(OTHER)
+    fields = [data[start : start + 23] for start in (1, 24, 47)]
+    bare = data[:1] + b"".join(b"\x88\x10" + one[3:] for one in fields)
+    desk = Desk().start()
+    mixed = [bare[:-1], bare + b"\0", data[:1] + fields[0] + bare[23:], bare[:1] + b"\x80" + bare[2:], bare[:-1] + bytes((bare[-1] ^ 1,))]
+    for wrong in mixed:
+        assert desk.apdu(command(GpIns.PUT_KEY, 0, 0x81, wrong)).sw == SW.WRONG_DATA
+    assert desk.apdu(command(GpIns.PUT_KEY, 0, 0x81, bare)).ok
+    desk.keys = OTHER
+    desk.open(0x31)
 
 
 def test_the_first_key_set_of_a_card_goes() -> None:

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from cardkit import Customer
 from joren.apdu import SW, Command, Kind, LifeCycle
 from joren.apdu.cards import CustomerInfo
-from joren.apdu.scp03 import put_keys
+from joren.apdu.scp03 import Level, put_keys
 from joren.simulator.card_manager_chip import ManagedChip, make_managed_chip
 from joren.simulator.card_manager_data import MANAGER_AID, GpIns
 from joren.simulator.chip import IDEAL
 from joren.simulator.profile import load_profile, profile_names
+from scp03kit import StandardHost
 from test_card_manager import CUSTOMER, KEYS, OTHER, SHOP, Desk
 
 BLOCKS = Customer(issue=False).blocks()
@@ -57,6 +58,19 @@ def test_select_goes_through_the_registry_in_its_order() -> None:
         response = desk.chip.process(Command(0, 0xA4, 4, 0x02 if number else 0x00, CUSTOMER[:6], 256))
         found.append(response.data[4:13] if response.ok else response.sw.to_bytes(2))
     assert found == [third, SHOP, second, SW.FILE_NOT_FOUND.to_bytes(2)]
+
+
+def test_a_host_that_writes_every_length_extended() -> None:
+    """REQ-MAN-4: the MAC covers Lc as it came; in the other form it fits not, and the session ends."""
+    chip = make_managed_chip(b"extended", IDEAL, KEYS)
+    chip.power_on()
+    host = StandardHost(tuple(key.reveal() for key in (KEYS.enc, KEYS.mac, KEYS.dek)), chip.process_bytes)
+    assert host.open(Level.FULL, bytes(8)) == b"\x90\x00"
+    search = Command(0x80, GpIns.GET_STATUS, 0x80, 2, b"\x4f\0", 256)
+    assert host.exchange(search.encode(extended=True))[-2:] == b"\x90\x00"
+    assert host.exchange(search.encode())[-2:] == b"\x90\x00"
+    wrapped = Command.decode(host.wrap(search.encode(extended=True)))
+    assert chip.process_bytes(wrapped.encode()) == b"\x69\x82"
 
 
 def test_a_chip_without_its_manager_is_a_plain_one() -> None:
