@@ -131,6 +131,8 @@ def _run_file(path: Path, profile: Profile, chips: dict[Slot, Chip], wire: str |
     """What the commands of a file do on copies of the cards, on chips of the profile."""
     of_trace = path.suffix == TRACE_SUFFIX
     asked = _of_trace(path) if of_trace else [Asked(Slot.CUSTOMER, command, None) for command in _of_text(path)]
+    if not of_trace and Slot.SHOP in chips:
+        raise HostError(f"{path}: APDUs in hexadecimal go to a customer card; --on-shop goes with a trace")
     if not of_trace and Slot.CUSTOMER not in chips:
         chips = {Slot.CUSTOMER: Tryout(profile, by_card=False).chips[Slot.CUSTOMER]}
     exchanges: list[Exchange] = []

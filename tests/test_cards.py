@@ -102,9 +102,11 @@ def test_a_trace_and_a_file_of_apdus(shell: Shell, tmp_path: Path) -> None:
     assert "line 2: command: at least 4 bytes expected, 2 came; nothing was run" in shell.run("estimate", str(text), code=6)
     text.write_text("00A4040C09F06A6F72656E01000119\nhello\n")
     assert "line 2: a command APDU in hexadecimal expected, 'hello' came" in shell.run("estimate", str(text), code=6)
+    (tmp_path / "one.txt").write_text("00A4040C09F06A6F72656E01000119\n")
     text.write_text("# nothing\n")
     assert "on a line expected, there is none" in shell.run("estimate", str(text), code=6)
     assert "--two-card goes with a sale" in shell.run("estimate", str(text), "--two-card", code=2)
+    assert "--on-shop goes with a trace" in shell.run("estimate", str(tmp_path / "one.txt"), "--on-shop", "bakery", code=2)
     assert "--on and --on-shop go with a file" in shell.run("estimate", "purchase", "--on", "alice", code=2)
     assert "a shop card; give one with --on-shop" in _two_card_trace(shell, tmp_path)
 
