@@ -300,7 +300,7 @@ def _show_cards(cards: CardData) -> None:
     for kind, times in (("one-card", cards.one_card), ("two-card", cards.two_card)):
         if times is not None:
             told = f"half of {times.taps:,} taps within {times.median_ms:.0f} ms, 95 % within {times.p95_ms:.0f} ms"
-            screen.print(f"{escape(cards.profile)}, {kind}: {told}")
+            screen.print(f"{escape(cards.profile)}, {kind}: {told}, each cost drawn from its band")
     for one in cards.memory:
         years = "no end" if one.years is None else f"{one.years:,.1f} years"
         screen.print(

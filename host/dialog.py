@@ -90,6 +90,7 @@ def run(dialog: Dialog[T], links: Mapping[Slot, Transmit]) -> T:
 
 
 def _run(dialog: Dialog[T], links: Mapping[Slot, Transmit], *, in_parts: bool) -> T:
+    """As over `chained` where answers may come `in_parts`, without a generator more for every answer that comes whole."""
     try:
         step = start(dialog)
         while not isinstance(step, Done):
