@@ -12,14 +12,7 @@ from enum import IntEnum
 from typing import ClassVar, Protocol
 
 from joren.apdu import CLA_ISO, CLA_JOREN, SW, Command, MacMismatch, Response
-from joren.apdu.record import MalformedRecord
-from joren.apdu.scp03 import CardSession, CardSettings, Level, Parameter, ScpKeys, decode_put_keys, put_keys_answer
-from joren.apdu.tlv import MalformedTlv, build_tlv
-from joren.applet.applet import Applet, Needs, Refused
-from joren.applet.dispatch import guarded
-from joren.applet.platform import Platform
-
-from .card_manager_data import (
+from joren.apdu.gp import (
     MANAGER_AID,
     MANAGER_PRIVILEGES,
     MODULES,
@@ -36,6 +29,13 @@ from .card_manager_data import (
     registry_data,
     with_key_lengths,
 )
+from joren.apdu.record import MalformedRecord
+from joren.apdu.scp03 import CardSession, CardSettings, Level, Parameter, ScpKeys, decode_put_keys, put_keys_answer
+from joren.apdu.tlv import MalformedTlv, build_tlv
+from joren.applet.applet import Applet, Needs, Refused
+from joren.applet.dispatch import guarded
+from joren.applet.platform import Platform
+
 from .card_manager_memory import CARD_TRANSITIONS, CardState, Entry, ManagerMemory
 
 __all__ = ["ANSWER_MAX", "ROWS", "SCP03_PARAMETER", "Card", "CardManager", "Row", "Security"]
@@ -239,7 +239,7 @@ class CardManager:
             0x0066: card_data(SCP03_PARAMETER.encode()),
             0x00E0: key_information(versions),
             0x00C1: build_tlv(0xC1, memory.counters[versions[0]].to_bytes(3)),
-            0x9F7F: cplc(self._serial),
+            0x9F7F: cplc(production.diversification_data),
         }
         if production.iin:
             objects[0x0042] = build_tlv(0x42, production.iin)

@@ -6,11 +6,11 @@ for the same AID, which gets them again when it is installed anew. So the memory
 """
 
 from joren.apdu import CLA_ISO, Command, Ins, Response
+from joren.apdu.gp import MANAGER_AID
 from joren.apdu.scp03 import ScpKeys
 from joren.applet.applet import Applet
 
 from .card_manager import CardManager
-from .card_manager_data import MANAGER_AID
 from .card_manager_memory import CardState, Entry, Production
 from .chip import IDEAL, AppletClass, Chip, DoesNotFit, MemoryMaker
 from .memory import Memory, Region, Secrecy, Snapshot

@@ -8,6 +8,7 @@ import pytest
 from cardkit import LIMITS, PROGRAMME, Customer, Shop
 from joren.apdu import AID_CUSTOMER, AID_SHOP, SW, Command, Key, Kind, LifeCycle, Response, aid
 from joren.apdu.cards import CustomerInfo, ShopInfo
+from joren.apdu.gp import MANAGER_AID, PACKAGE_AID, GpIns, InstallData, personalization_data
 from joren.apdu.record import MalformedRecord
 from joren.apdu.scp03 import (
     CardNotAuthentic,
@@ -23,7 +24,6 @@ from joren.apdu.tlv import find, parse_tlv
 from joren.applet.customer import CustomerCard
 from joren.simulator.card_manager import ANSWER_MAX, ROWS, CardManager
 from joren.simulator.card_manager_chip import ManagedChip, make_managed_chip
-from joren.simulator.card_manager_data import MANAGER_AID, PACKAGE_AID, GpIns, InstallData, personalization_data
 from joren.simulator.card_manager_memory import CARD_TRANSITIONS, ENTRIES, CardState, Entry, Production
 from joren.simulator.chip import IDEAL, Chip
 from joren.simulator.profile import load_profile

@@ -8,8 +8,8 @@ import pytest
 from cardkit import Customer
 from joren.apdu import CLA_JOREN, Command, LifeCycle
 from joren.apdu.cards import CustomerInfo
+from joren.apdu.gp import MANAGER_AID, PACKAGE_AID, GpIns, InstallData, personalization_data
 from joren.apdu.scp03 import put_keys
-from joren.simulator.card_manager_data import MANAGER_AID, PACKAGE_AID, GpIns, InstallData, personalization_data
 from joren.simulator.memory import PowerCut
 from test_card_manager import CUSTOMER, KEYS, OTHER, SHOP, Desk, key_set
 
