@@ -53,9 +53,14 @@ class Workspace:
         self._masters: Masters | None = None
 
     @property
+    def product_path(self) -> Path:
+        """Where the card product's file is, or would be."""
+        return self._product_file or self.home / "product.toml"
+
+    @property
     def product(self) -> Product:
         """The card product."""
-        path = self._product_file or self.home / "product.toml"
+        path = self.product_path
         return Product.load(path) if self._product_file or path.exists() else DEFAULT_PRODUCT
 
     @property
@@ -73,8 +78,9 @@ class Workspace:
 
     @property
     def offers(self) -> Offers:
-        """The offers of offers.toml in the folder; none without it."""
-        path = self.home / "offers.toml"
+        """The offers that the product names, in the file beside it, or else of offers.toml in the folder; none without it."""
+        product, named = self.product, self.product_path.parent
+        path = named / product.cards.offers if product.cards.offers else self.home / "offers.toml"
         return Offers.load(path) if path.exists() else Offers()
 
     @contextmanager
