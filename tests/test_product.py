@@ -63,7 +63,7 @@ def test_a_file_that_is_wrong_in_one_thing_is_refused_with_its_name(old: str, ne
 
 def test_tables_where_tables_belong() -> None:
     with pytest.raises(HostError, match="rules: a table expected"):
-        Product.parse(TEXT[: TEXT.index("[limits]")] + "rules = 1\nlimits = 2\n")
+        Product.parse(TEXT[: TEXT.index("[cards]")] + "cards = {}\nkeys = {}\nrules = 1\nlimits = 2\n")
     with pytest.raises(HostError, match=r"limits\.categories: a list of categories"):
         Product.parse(TEXT.replace("categories = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]", "categories = 65535", 1))
     with pytest.raises(HostError, match=r"rules\.slots: four tables"):
