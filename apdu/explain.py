@@ -205,6 +205,8 @@ INFOS = (CUSTOMER_INFO, SHOP_INFO)
 CHANNEL = parts("B", "channel")
 NOTHING = _fixed(())
 DONE = _fixed(OUTCOME + RECEIPT + PROOF)
+BLOCKS = {0x08: ", block", 0x88: ", last block", 0x28: ", secured block", 0xA8: ", last secured block"}
+
 COMMANDS: dict[tuple[int, int], Row] = {
     (CLA_ISO, Ins.SELECT): Row(
         {0x04: ""},
@@ -248,7 +250,7 @@ COMMANDS: dict[tuple[int, int], Row] = {
     (CLA_JOREN, Ins.RATIFY): Row(
         CLOSINGS, SLOTS, _by_p1({0: (parts("H8s", "counter_now nonce") + MAC,), 1: (OUTCOME + PROOF,), 2: ((),)}), NOTHING
     ),
-    (CLA_JOREN, Ins.STORE_DATA): Row({0x08: ", block", 0x88: ", last block"}, NUMBERS, _data_groupings, NOTHING),
+    (CLA_JOREN, Ins.STORE_DATA): Row(BLOCKS, NUMBERS, _data_groupings, NOTHING),
     (CLA_JOREN, Ins.SET_STATUS): Row({0x40: ""}, STATES, _fixed(MAC), NOTHING),
 }
 """(CLA, INS) to what they mean (docs/spec/customer.md, docs/spec/shop.md)."""

@@ -1,4 +1,4 @@
-"""What hosts and a card manager tell each other: data fields of INSTALL, DELETE and GET STATUS, and data objects (GlobalPlatform 2.3.1, 11)."""
+"""What hosts and a card manager tell each other: data of INSTALL, DELETE, GET STATUS, and data objects (GlobalPlatform 2.3.1, 11)."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -220,7 +220,7 @@ def cplc(diversification_data: bytes) -> bytes:
 
 
 def chip_id(raw: bytes) -> bytes:
-    """What no other chip has, 12 bytes of 9F7F: fabricator 2 | type 2 | day of production 2 | serial number 4 | batch 2. Raises MalformedTlv."""
+    """What no other chip has, 12 bytes of 9F7F: fabricator 2 | type 2 | day made 2 | serial number 4 | batch 2. Raises MalformedTlv."""
     value = find(raw, 0x9F7F)
     if len(value) != CPLC_SIZE:
         raise MalformedTlv(f"9F7F: {CPLC_SIZE} bytes expected, {len(value)} came")

@@ -9,8 +9,11 @@ from joren.apdu.state import RankRules, State
 from joren.apdu.transaction import Order
 
 from .applet import Refused
+from .platform import SecureChannel
 
-__all__ = ["check_category_and_factor", "check_mac", "check_plain_order", "check_time", "decode_state", "limits_of", "rules_of"]
+__all__ = [
+    "check_category_and_factor", "check_mac", "check_plain_order", "check_secured", "check_time", "decode_state", "limits_of", "rules_of",
+]  # fmt: skip
 
 rules_of = lru_cache(maxsize=64)(RankRules.decode)
 """The rules in 80 bytes of a card's memory."""
@@ -22,6 +25,12 @@ def check_mac(expected: bytes, mac: bytes) -> None:
     """Compares in constant time: 6988 (REQ-MAC-2)."""
     if not compare_digest(expected, mac):
         raise Refused(SW.MAC_INCORRECT)
+
+
+def check_secured(channel: SecureChannel | None) -> None:
+    """What the issuer orders without a MAC of its own comes through a secure channel with C-MAC: 6982 (REQ-ADM-2)."""
+    if channel is None or not channel.c_mac:
+        raise Refused(SW.SECURITY_STATUS_NOT_SATISFIED)
 
 
 def check_category_and_factor(category: int, factor_tenths: int, limits: Limits) -> None:

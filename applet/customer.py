@@ -12,11 +12,11 @@ from joren.apdu.state import State
 from joren.apdu.tlv import build_tlv
 
 from .applet import NEEDS, Needs, Refused
-from .checks import check_mac
+from .checks import check_mac, check_secured
 from .customer_memory import CustomerMemory
 from .dispatch import Form, Forms, any_of, check_form, check_le, fixed, guarded
 from .lifecycle import ALLOWED_CUSTOMER, SELECT_STATUS, next_state
-from .personalize import CustomerData, store_data
+from .personalize import STORE_P1, CustomerData, store_data
 from .pin import Pin
 from .platform import Platform
 from .rank import aged, rank_at, score_at
@@ -43,6 +43,8 @@ COMMIT_FORM = Form(frozenset({58}), 32)
 PROVE_FORM = Form(frozenset({18}), 63)
 STORE_FORM = Form(frozenset(range(1, 256)), 0)
 ADMIN_FORM = Form(frozenset({8}), 0)
+SECURED_ADMIN_FORM = Form(frozenset({0, 8}), 0)
+STATES = (LifeCycle.ISSUED, LifeCycle.BLOCKED, LifeCycle.TERMINATED)
 LOG_FORM = Form(frozenset({0}), 44)
 
 FORMS: Forms = {
@@ -56,9 +58,11 @@ FORMS: Forms = {
     (CLA_ISO, Ins.VERIFY): any_of({(0, 0x81): Form(frozenset({0, 8}), 0)}),
     (CLA_ISO, Ins.CHANGE_REFERENCE_DATA): fixed(0, 0x81, 16, 0),
     (CLA_ISO, Ins.RESET_RETRY_COUNTER): fixed(0, 0x81, 16, 0),
-    (CLA_JOREN, Ins.STORE_DATA): lambda p1, _p2: STORE_FORM if p1 in (0x08, 0x88) else None,
-    (CLA_JOREN, Ins.SET_STATUS): any_of({(0x40, s): ADMIN_FORM for s in (LifeCycle.ISSUED, LifeCycle.BLOCKED, LifeCycle.TERMINATED)}),
+    (CLA_JOREN, Ins.STORE_DATA): lambda p1, _p2: STORE_FORM if p1 in STORE_P1 else None,
+    (CLA_JOREN, Ins.SET_STATUS): any_of({(0x40, state): ADMIN_FORM for state in STATES}),
 }
+SECURED_FORMS: Forms = {**FORMS, (CLA_JOREN, Ins.SET_STATUS): any_of({(0x40, state): SECURED_ADMIN_FORM for state in STATES})}
+"""Through a secure channel SET STATUS may come without a MAC (REQ-ADM-2)."""
 
 
 class CustomerCard:
@@ -113,7 +117,7 @@ class CustomerCard:
         return modes | (any(purse_max) << 2) | (self.pin.present << 3)
 
     def _process(self, command: Command) -> Response:
-        check_form(command, FORMS, ALLOWED_CUSTOMER[self.memory.status])
+        check_form(command, FORMS if self.platform.channel is None else SECURED_FORMS, ALLOWED_CUSTOMER[self.memory.status])
         return Response(HANDLERS[command.ins](self, command), SW.OK)
 
     def _transact(self, command: Command) -> bytes:
@@ -200,8 +204,11 @@ class CustomerCard:
     def _set_status(self, command: Command) -> bytes:
         memory = self.memory
         state = next_state(memory.status, command.p2)
-        message = messages.admin(memory.head, memory.counter, memory.nonce.get(), state)
-        check_mac(memory.key(KeyRef.ADMIN).mac8(message), command.data)
+        if command.data:
+            message = messages.admin(memory.head, memory.counter, memory.nonce.get(), state)
+            check_mac(memory.key(KeyRef.ADMIN).mac8(message), command.data)
+        else:
+            check_secured(self.platform.channel)
         memory.life_cycle.put(0, bytes((state,)))
         memory.draw_nonce()
         return b""

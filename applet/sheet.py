@@ -11,10 +11,12 @@ from .applet import Refused
 
 __all__ = ["Sheet"]
 
+POINTS_MAX = 0xFFFFFFFF
+
 
 @dataclass(frozen=True, slots=True)
 class Sheet(Record):
-    """State (32 bytes, encoded), points in two periods, number of the current period, purse."""
+    """State (32 bytes, encoded), points in two periods, number of the current period, purse. Points saturate (REQ-REC-5)."""
 
     FORMAT: ClassVar[Struct] = Struct(">32sIIHI")
 
@@ -27,7 +29,11 @@ class Sheet(Record):
     @property
     def points_balance(self) -> int:
         """Points in both periods."""
-        return self.points_now + self.points_before
+        return min(self.points_now + self.points_before, POINTS_MAX)
+
+    def earned(self, points: int) -> "Sheet":
+        """The sheet with more points."""
+        return replace(self, points_now=min(self.points_now + points, POINTS_MAX))
 
     def rolled(self, hour: int, period_hours: int) -> "Sheet":
         """The sheet at an hour: points of older periods are gone; time going back rolls nothing (REQ-PTS-1)."""

@@ -14,10 +14,10 @@ from joren.apdu.tlv import build_tlv
 from joren.apdu.transaction import Order, Outcome, Transaction
 
 from .applet import NEEDS, Needs, Refused
-from .checks import check_category_and_factor, check_mac, check_plain_order, check_time, decode_state
+from .checks import check_category_and_factor, check_mac, check_plain_order, check_secured, check_time, decode_state
 from .dispatch import Form, Forms, any_of, check_form, check_le, fixed, guarded
 from .lifecycle import ALLOWED_SHOP, SELECT_STATUS, next_state
-from .personalize import ShopData, store_data
+from .personalize import STORE_P1, ShopData, store_data
 from .platform import Platform
 from .rank import Purchase, purchase, score
 from .shop_memory import ShopMemory
@@ -35,6 +35,8 @@ RATIFY_FORMS = {
 RECORD_FORMS = {LOG_P2: Form(frozenset({0}), 33), PENDING_P2: Form(frozenset({0}), 32)}
 STORE_FORM = Form(frozenset(range(1, 256)), 0)
 ADMIN_FORM = Form(frozenset({8}), 0)
+SECURED_ADMIN_FORM = Form(frozenset({0, 8}), 0)
+STATES = (LifeCycle.ISSUED, LifeCycle.BLOCKED, LifeCycle.TERMINATED)
 
 FORMS: Forms = {
     (CLA_JOREN, Ins.COMPUTE): any_of({(kind, 0): Form(frozenset({67}), 47) for kind in (Kind.PURCHASE, Kind.PAY_AND_EARN)}),
@@ -43,9 +45,11 @@ FORMS: Forms = {
     (CLA_ISO, Ins.GET_CHALLENGE): fixed(0, 0, 0, 8),
     (CLA_ISO, Ins.READ_RECORD): lambda p1, p2: RECORD_FORMS.get(p2) if p1 else None,
     (CLA_ISO, Ins.GET_DATA): any_of({(1, tag): Form(frozenset({0}), length) for tag, length in ((1, 98), (2, 44))}),
-    (CLA_JOREN, Ins.STORE_DATA): lambda p1, _p2: STORE_FORM if p1 in (0x08, 0x88) else None,
-    (CLA_JOREN, Ins.SET_STATUS): any_of({(0x40, s): ADMIN_FORM for s in (LifeCycle.ISSUED, LifeCycle.BLOCKED, LifeCycle.TERMINATED)}),
+    (CLA_JOREN, Ins.STORE_DATA): lambda p1, _p2: STORE_FORM if p1 in STORE_P1 else None,
+    (CLA_JOREN, Ins.SET_STATUS): any_of({(0x40, state): ADMIN_FORM for state in STATES}),
 }
+SECURED_FORMS: Forms = {**FORMS, (CLA_JOREN, Ins.SET_STATUS): any_of({(0x40, state): SECURED_ADMIN_FORM for state in STATES})}
+"""Through a secure channel SET STATUS may come without a MAC (REQ-ADM-2)."""
 
 COMMITTED_TOTALS: dict[Kind, tuple[tuple[str, str], ...]] = {
     Kind.PURCHASE: (("points_granted", "points"),),
@@ -99,7 +103,7 @@ class ShopCard:
         return Response(answer, SELECT_STATUS[memory.status])
 
     def _process(self, command: Command) -> Response:
-        check_form(command, FORMS, ALLOWED_SHOP[self.memory.status])
+        check_form(command, FORMS if self.platform.channel is None else SECURED_FORMS, ALLOWED_SHOP[self.memory.status])
         return Response(HANDLERS[command.ins](self, command), SW.OK)
 
     def _compute(self, command: Command) -> bytes:
@@ -226,9 +230,12 @@ class ShopCard:
         flag, challenge = memory.challenge.get(0, 1), memory.challenge.get(1)
         memory.challenge.put(0, bytes(9))
         state = next_state(memory.status, command.p2)
-        if flag != b"\x01":
+        if not command.data:
+            check_secured(self.platform.channel)
+        elif flag != b"\x01":
             raise Refused(SW.CONDITIONS_NOT_SATISFIED)
-        check_mac(memory.admin_key.mac8(messages.admin(memory.head, 0, challenge, state)), command.data)
+        else:
+            check_mac(memory.admin_key.mac8(messages.admin(memory.head, 0, challenge, state)), command.data)
         memory.life_cycle.put(0, bytes((state,)))
         return b""
 

@@ -88,7 +88,11 @@ class Counter:
         shop_reader.insert(shop)
         run(issue_customer(product, masters, CARD_ID), self.links)
         run(issue_shop(product, masters, 2, 1, 0xFFFFFFFF, 0), self.links)
-        holder = ShopCardHolder(product.programme) if by_card else SoftwareKeys(product.programme, 1, 0, masters.till)
+        holder = (
+            ShopCardHolder(product.programme)
+            if by_card
+            else SoftwareKeys(product.programme, 1, 0, masters.group_master("till", product.programme))
+        )
         self.till = Till(holder, Journal(":memory:"))
         run(self.till.open(), self.links)
 

@@ -129,7 +129,7 @@ def image(workspace: Workspace, card: str, out: Path | None, with_secrets: bool)
     if with_secrets and out is None:
         raise HostError("--with-secrets: --out FILE expected as well; keys are never shown")
     with workspace.alone():
-        storage = workspace.masters.storage
+        storage = workspace.storage
         chip = load_image(workspace.path(CARDS, card), storage)
         if out is not None:
             save_image(chip, out, storage, with_secrets=with_secrets)

@@ -61,7 +61,7 @@ class Street:
         self.meter = meter
         self.product = product
         self.masters = masters
-        keys = SoftwareKeys(product.programme, 1, 0, masters.till)
+        keys = SoftwareKeys(product.programme, 1, 0, masters.group_master("till", product.programme))
         self.software = Counter("software keys", Till(keys, Journal(":memory:")), by_card=False)
         self.with_cards = [
             Counter(f"shop card {number}", Till(ShopCardHolder(product.programme), Journal(":memory:")), by_card=True)

@@ -77,7 +77,8 @@ class Tryout:
         run(issue_customer(PRODUCT, masters, CARD_ID), self.links)
         run(issue_shop(PRODUCT, masters, 2, 1, ALL, ALL), self.links)
         self.issuing, self.exchanges = self.exchanges, []
-        software = SoftwareKeys(PRODUCT.programme, 1, 0, masters.till, masters.load)
+        till, load = (masters.group_master(name, PRODUCT.programme) for name in ("till", "load"))
+        software = SoftwareKeys(PRODUCT.programme, 1, 0, till, load)
         self.till = Till(ShopCardHolder(PRODUCT.programme) if by_card else software, Journal(":memory:"))
         self.reset()
         self.sell("load first", till_load)

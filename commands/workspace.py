@@ -15,10 +15,12 @@ from secrets import token_bytes
 
 import click
 
-from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Response, aid
+from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Key, Response, aid
 from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
 from joren.host import DEFAULT_PRODUCT, HostError, Masters, Offers, Product
+from joren.host.vault import VaultStore
+from joren.host.vault_file import FileVault
 from joren.simulator.chip import IDEAL, Chip
 from joren.simulator.image import BadImage, load_image, save_image
 from joren.simulator.profile import Profile
@@ -50,6 +52,7 @@ class Workspace:
     def __init__(self, home: Path, product_file: Path | None = None) -> None:
         self.home = home
         self._product_file = product_file
+        self._file: FileVault | None = None
         self._masters: Masters | None = None
 
     @property
@@ -65,16 +68,38 @@ class Workspace:
 
     @property
     def masters(self) -> Masters:
-        """The development keys; made, with a word about it, where there are none."""
+        """What the issuer makes from the masters of the vault."""
         if self._masters is None:
+            self._masters = Masters(self.vault)
+        return self._masters
+
+    @property
+    def vault(self) -> VaultStore:
+        """Where the masters are: keys.json."""
+        return self._keys_file
+
+    @property
+    def vault_text(self) -> str:
+        """Where that is, for people."""
+        return str(self.home / "keys.json")
+
+    @property
+    def storage(self) -> Key:
+        """The key under which images of simulated cards wrap their secrets; in keys.json always."""
+        return self._keys_file.storage
+
+    @property
+    def _keys_file(self) -> FileVault:
+        """Made, with a word about it, where there is none."""
+        if self._file is None:
             path = self.home / "keys.json"
             if not path.exists():
                 if self.names(CARDS) or self.names(SHOPS):
                     raise HostError(f"keys {path}: gone, and there are cards made with them; take a copy of it from before")
-                Masters.create().save_file(path)
+                FileVault.create_file(path)
                 click.echo(f"made development keys in {path}; never use them for real cards", err=True)
-            self._masters = Masters.load_file(path)
-        return self._masters
+            self._file = FileVault.load_file(path)
+        return self._file
 
     @property
     def offers(self) -> Offers:
@@ -130,7 +155,7 @@ class Workspace:
     def inserted(self, place: Place, name: str) -> Iterator[Reader]:
         """The card in a reader that is named after it; its image follows what the card does."""
         path = self.path(place, name)
-        with self.followed(place, load_image(path, self.masters.storage), path) as reader:
+        with self.followed(place, load_image(path, self.storage), path) as reader:
             yield reader
 
     def each(self, place: Place) -> Iterator[tuple[str, Reader]]:
@@ -138,7 +163,7 @@ class Workspace:
         for name in self.names(place):
             path = self.path(place, name)
             try:
-                chip = load_image(path, self.masters.storage)
+                chip = load_image(path, self.storage)
             except BadImage as error:
                 click.echo(f"joren: passed over, {error}", err=True)
                 continue
@@ -149,7 +174,7 @@ class Workspace:
     def followed(self, place: Place, chip: Chip, path: Path) -> Iterator[Reader]:
         """A chip in a reader; `path` gets its image whenever it has changed."""
         protocol = (tap_protocol if place is CARDS else slot_protocol)(chip.profile)
-        reader, storage = Reader(place.what, protocol), self.masters.storage
+        reader, storage = Reader(place.what, protocol), self.storage
         kept = [(chip.snapshot(), chip.draws, chip.memory.statistics.writes)]
 
         def follow(_reader: str, _event: str, _command: Command | None, _response: Response | None) -> None:

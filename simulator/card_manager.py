@@ -1,14 +1,15 @@
 """The card manager: an issuer security domain by GlobalPlatform 2.3.1 behind SCP03 (docs/spec/manager.md).
 
 How it works. Every command goes through the card's side of SCP03 first (CardSession); what that hands on is looked up in ROWS, which has
-the checks common to all commands in their order, and a handler. The session, an object of Python, stands for RAM: a transient cell says
-whether it is alive, and where the chip clears that cell the object is thrown away. What must reach beyond the manager's own cells, to
-other instances, it asks of the chip (`Card`).
+the checks common to all commands in their order, and a handler. The same channel stands in front of an instance that is selected on the
+basic channel (`lend`). The session, an object of Python, stands for RAM: a transient cell says whether it is alive, and where the chip
+clears that cell the object is thrown away. What must reach beyond the manager's own cells it asks of the chip (`Card`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import ClassVar, Protocol
 
 from joren.apdu import CLA_ISO, CLA_JOREN, SW, Command, MacMismatch, Response
@@ -30,11 +31,21 @@ from joren.apdu.gp import (
     with_key_lengths,
 )
 from joren.apdu.record import MalformedRecord
-from joren.apdu.scp03 import CardSession, CardSettings, Level, Parameter, ScpKeys, decode_put_keys, put_keys_answer
+from joren.apdu.scp03 import (
+    CardSession,
+    CardSettings,
+    Level,
+    Parameter,
+    ScpKeys,
+    decode_put_keys,
+    decrypt_sensitive,
+    put_keys_answer,
+)
 from joren.apdu.tlv import MalformedTlv, build_tlv
-from joren.applet.applet import Applet, Needs, Refused
+from joren.applet.applet import Needs, Refused
 from joren.applet.dispatch import guarded
-from joren.applet.platform import Platform
+from joren.applet.personalize import STORE_P1
+from joren.applet.platform import Platform, SecureChannel
 
 from .card_manager_memory import CARD_TRANSITIONS, CardState, Entry, ManagerMemory
 
@@ -45,6 +56,7 @@ SCP03_PARAMETER = Parameter(pseudo_random=True)
 ANSWER_MAX = 239
 """Bytes of an answer of GET STATUS: with padding and R-MAC it stays below 256."""
 MORE_DATA = 0x6310
+SECURE_MESSAGING = 0x04
 INSTALL_LOAD, INSTALL_SELECTABLE, INSTALL_PERSONALIZATION = 0x02, 0x0C, 0x20
 LAST_BLOCK, LOCK = 0x80, 0x80
 LOADED = 0x01
@@ -73,8 +85,8 @@ class Card(Protocol):
     def sync(self) -> None:
         """After a change of registry or card state: who is selectable, whose sessions end, whose cells are wiped."""
 
-    def instance(self, aid: bytes) -> Applet:
-        """A registered instance."""
+    def hand_on(self, aid: bytes, command: Command, channel: SecureChannel | None) -> Response:
+        """The answer of a registered instance to a command that came through a channel, or in the clear."""
 
     def life_cycle(self, aid: bytes) -> int:
         """Its life cycle state."""
@@ -118,9 +130,28 @@ ROWS: dict[GpIns, Row] = {
     GpIns.INSTALL: Row(lambda p1, p2: p1 in INSTALLS and p2 == 0, 1, LENGTH_MAX, IN_USE, Security.C_MAC),
     GpIns.LOAD: Row(lambda _p1, _p2: True, 0, LENGTH_MAX, IN_USE, Security.C_MAC),
     GpIns.DELETE: Row(lambda p1, p2: p1 == 0 and p2 in (0x00, 0x80), 1, LENGTH_MAX, IN_USE, Security.C_MAC),
-    GpIns.STORE_DATA: Row(lambda p1, _p2: p1 in (0x08, 0x88), 1, LENGTH_MAX, IN_USE, Security.C_DECRYPTION),
+    GpIns.STORE_DATA: Row(lambda p1, _p2: p1 in STORE_P1, 1, LENGTH_MAX, IN_USE, Security.C_DECRYPTION),
 }
 """The table of docs/spec/manager.md (REQ-MAN-3, REQ-MAN-4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChannel:
+    """An open session as an instance sees it (joren.applet.platform.SecureChannel)."""
+
+    level: Level
+    keys: ScpKeys
+
+    @property
+    def c_mac(self) -> bool:
+        return self.level.c_mac
+
+    @property
+    def c_decryption(self) -> bool:
+        return self.level.c_decryption
+
+    def decrypt(self, data: bytes) -> bytes:
+        return decrypt_sensitive(self.keys.dek, data)
 
 
 class CardManager:
@@ -169,11 +200,25 @@ class CardManager:
         """Any other command: through the secure channel, then by ROWS. Once the card is terminated there is no channel (REQ-MAN-12)."""
         if self.memory.state is CardState.TERMINATED:
             self._drop()
-            if command.ins == GpIns.INITIALIZE_UPDATE and command.cla == CLA_JOREN:
-                return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
-            return guarded(self._dispatch, command)
+            return self.process_plain(command)
+        return self._through(self.aid, command, self._dispatch)
+
+    def process_plain(self, command: Command) -> Response:
+        """A command where there is no channel: on a logical channel that is not the basic one, on a card at its end (REQ-MAN-4)."""
+        if command.ins == GpIns.INITIALIZE_UPDATE and command.cla == CLA_JOREN:
+            return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
+        return guarded(partial(self._dispatch, plain=True), command)
+
+    def lend(self, aid: bytes, command: Command) -> Response:
+        """A command for an instance that is selected on the basic channel: through the channel in front of it (REQ-MAN-17)."""
         opens = command.cla == CLA_JOREN and command.ins == GpIns.INITIALIZE_UPDATE
-        session = self._session_for(opens)
+        if opens or command.cla & SECURE_MESSAGING or self._alive:
+            return self._through(aid, command, lambda meant: self.card.hand_on(aid, meant, self._channel))
+        return self.card.hand_on(aid, command, None)
+
+    def _through(self, aid: bytes, command: Command, application: Callable[[Command], Response]) -> Response:
+        opens = command.cla == CLA_JOREN and command.ins == GpIns.INITIALIZE_UPDATE
+        session = self._session_for(aid, opens)
         outcome = session.process(command, extended=self.card.extended)
         if session.level is None:
             self.memory.target.put(0, b"\x00")
@@ -181,16 +226,16 @@ class CardManager:
             if opens and outcome.sw == SW.OK:
                 self._keys = self.memory.key_set(outcome.data[10])
             return outcome
-        return session.wrap_response(guarded(self._dispatch, outcome))
+        return session.wrap_response(guarded(application, outcome))
 
-    def _session_for(self, opens: bool) -> CardSession:
+    def _session_for(self, aid: bytes, opens: bool) -> CardSession:
         """The session that RAM holds; a new one where the chip cleared its RAM, and at INITIALIZE UPDATE, which knows new keys."""
         memory, session = self.memory, self._session
-        if session is None or opens or not memory.session.get(0, 1)[0]:
+        if session is None or opens or not self._alive:
             self._drop()
             key_sets = tuple(memory.key_set(version) for version in memory.versions)
             diversification_data = memory.production.diversification_data
-            settings = CardSettings(key_sets, SCP03_PARAMETER, diversification_data, self.aid)
+            settings = CardSettings(key_sets, SCP03_PARAMETER, diversification_data, aid)
             self._session = session = CardSession(settings, self._platform.random, memory.counters)
             memory.session.put(0, b"\x01")
         return session
@@ -199,10 +244,18 @@ class CardManager:
         self._session = self._keys = None
 
     @property
+    def _alive(self) -> bool:
+        return bool(self.memory.session.get(0, 1)[0])
+
+    @property
     def _level(self) -> Level | None:
         return None if self._session is None else self._session.level
 
-    def _dispatch(self, command: Command) -> Response:
+    @property
+    def _channel(self) -> SecureChannel | None:
+        return None if self._level is None or self._keys is None else OpenChannel(self._level, self._keys)
+
+    def _dispatch(self, command: Command, plain: bool = False) -> Response:
         """The checks common to all commands, in their order (REQ-MAN-3), and the handler."""
         ins = next((ins for ins in ROWS if ins == command.ins), None)
         if command.cla not in (CLA_ISO, CLA_JOREN):
@@ -216,15 +269,15 @@ class CardManager:
             raise Refused(SW.WRONG_LENGTH)
         if self.memory.state not in row.states:
             raise Refused(SW.CONDITIONS_NOT_SATISFIED)
-        if not self._secure_enough(row.security):
+        if not self._secure_enough(row.security, None if plain else self._level):
             raise Refused(SW.SECURITY_STATUS_NOT_SATISFIED)
         try:
             return self.HANDLERS[ins](self, command)
         except (MalformedRecord, MalformedTlv, MacMismatch):
             raise Refused(SW.WRONG_DATA) from None
 
-    def _secure_enough(self, needed: Security) -> bool:
-        level = self._level
+    @staticmethod
+    def _secure_enough(needed: Security, level: Level | None) -> bool:
         if level is None or needed is Security.NONE:
             return needed is Security.NONE
         return needed is Security.SESSION or (level.c_decryption if needed is Security.C_DECRYPTION else level.c_mac)
@@ -362,7 +415,7 @@ class CardManager:
         if entry is None:
             raise Refused(SW.CONDITIONS_NOT_SATISFIED)
         self._check_at_rest(entry)
-        return self.card.instance(entry.aid).process(command)
+        return self.card.hand_on(entry.aid, command, self._channel)
 
     def _load(self, _command: Command) -> Response:
         """LOAD: the simulator runs no load files (REQ-MAN-13)."""

@@ -132,7 +132,7 @@ LISTED: dict[int, set[tuple[int, int]]] = {
     Ins.GET_CHALLENGE: {(0, 0)},
     Ins.READ_RECORD: {(number, p2) for number in range(1, 256) for p2 in (0x0C, 0x14)},
     Ins.GET_DATA: {(1, 1), (1, 2)},
-    Ins.STORE_DATA: {(p1, block) for p1 in (0x08, 0x88) for block in range(256)},
+    Ins.STORE_DATA: {(p1, block) for p1 in (0x08, 0x28, 0x88, 0xA8) for block in range(256)},
     Ins.SET_STATUS: {(0x40, state) for state in (0x0F, 0x83, 0xFF)},
 }
 """P1 and P2 as the table of docs/spec/shop.md has them."""
