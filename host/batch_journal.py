@@ -11,13 +11,12 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
-from .batch_csv import CsvRow, MemberRow, Problem, ShopRow
-from .batch_schema import ENTRY_SELECT, SCHEMA, SCHEMA_VERSION, BATCH_APPLICATION_ID
+from .batch_csv import CsvRow, MemberRow, Problem
+from .batch_schema import APPLICATION_ID, ENTRY_SELECT, SCHEMA, SCHEMA_VERSION, Batch, CheckValues, Counts, Entry, entry_of
 from .errors import HostError, JournalError
 from .holder import shop_card_id
 
@@ -25,57 +24,11 @@ __all__ = ["Batch", "BatchJournal", "Counts", "Entry", "utc_now"]
 
 SERIAL_MAX = 0xFFFFFFFF
 PROBLEMS_SHOWN = 20
-CheckValues = tuple[tuple[str, str], ...]
 
 
 def utc_now() -> str:
     """The time as the journal has it: 2026-01-31T12:00:00Z."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A CSV file that was taken in: its number and name here, SHA-256 (32 bytes), how many rows it gave, and how many were bad."""
-
-    batch_id: int
-    name: str
-    csv_sha256: bytes
-    kind: str
-    rows: int
-    bad_rows: int
-    taken_in: str
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Where the rows of a batch are, and how many of its chips were rejected; `resumed` were issued after they had been half-made."""
-
-    waiting: int
-    assigned: int
-    issued: int
-    rejected: int
-    resumed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A row, and the card it has or had: `state` is "waiting" (no card yet), "assigned", "issued" or "rejected" (that of the card).
-
-    `chip` is 12 bytes and `identity` 8, both b"" while waiting; `check_values` are those of the card's keys, by name.
-    """
-
-    batch_id: int
-    batch: str
-    order: CsvRow
-    state: str
-    chip: bytes = b""
-    identity: bytes = b""
-    key_version: int = 0
-    check_values: CheckValues = ()
-    reason: str = ""
-    resumed: int = 0
-    assigned_at: str = ""
-    ended_at: str = ""
 
 
 class BatchJournal:
@@ -132,7 +85,7 @@ class BatchJournal:
             application, version = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
             (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             new = not (application or version or tables)
-            if not new and application != BATCH_APPLICATION_ID:
+            if not new and application != APPLICATION_ID:
                 raise self._fault("another program's file")
             if not new and version != SCHEMA_VERSION:
                 raise self._fault(f"schema version {SCHEMA_VERSION} expected, {version} came: a newer joren wrote it")
@@ -253,9 +206,11 @@ class BatchJournal:
     def _add_row(self, batch: int | None, row: CsvRow) -> Problem | None:
         """Adds it; what is wrong where the member, or the shop's terminal, has a row already."""
         if isinstance(row, MemberRow):
-            columns, values = "member, name", (row.member, row.name)
+            values: list[object] = [row.member, row.name]
+            columns = "member, name"
         else:
-            columns, values = "shop, terminal, points, money_minor, may_load", (*_shop_values(row),)
+            columns = "shop, terminal, points, money_minor, may_load"
+            values = [row.shop, row.terminal, row.points, row.money_minor, row.may_load]
         marks = ", ?" * len(values)
         try:
             self._db.execute(f"INSERT INTO row (batch, number, {columns}) VALUES (?, ?{marks})", (batch, row.number, *values))  # noqa: S608
@@ -279,24 +234,24 @@ class BatchJournal:
     def counts(self, batch: Batch) -> Counts:
         """Where its rows are."""
         states = dict(self._query("SELECT state, count(*) FROM row WHERE batch = ? GROUP BY state", batch.batch_id))
-        joined = "FROM card JOIN row ON row.id = card.row WHERE row.batch = ?"
-        ((rejected,),) = self._query(f"SELECT count(*) {joined} AND card.state = 'rejected'", batch.batch_id)  # noqa: S608
-        ((resumed,),) = self._query(f"SELECT count(*) {joined} AND card.state = 'issued' AND card.resumed > 0", batch.batch_id)  # noqa: S608
+        cards = "SELECT count(*) FROM card JOIN row ON row.id = card.row WHERE row.batch = ? AND"
+        ((rejected,),) = self._query(f"{cards} card.state = 'rejected'", batch.batch_id)
+        ((resumed,),) = self._query(f"{cards} card.state = 'issued' AND card.resumed > 0", batch.batch_id)
         return Counts(states.get("waiting", 0), states.get("assigned", 0), states.get("issued", 0), rejected, resumed)
 
     # Cards
 
     def by_chip(self, chip: bytes) -> Entry | None:
         """The card that a chip (12 bytes) is, or was before it was rejected."""
-        return self._first("WHERE card.chip = ?", chip)
+        return next(self._entries("WHERE card.chip = ?", chip), None)
 
     def by_identity(self, identity: bytes) -> list[Entry]:
         """The cards of an identity (8 bytes): one, and before it those of a shop card that were rejected."""
         return list(self._entries("WHERE card.identity = ? ORDER BY card.state = 'rejected', card.ended_at", identity))
 
-    def by_member(self, member: str) -> Entry | None:
-        """A member's row, with the card it has."""
-        return self._first("WHERE row.member = ? ORDER BY card.state = 'rejected'", member)
+    def by_member(self, member: str) -> list[Entry]:
+        """A member's row: with the card it has, then with those that were rejected."""
+        return list(self._entries("WHERE row.member = ? ORDER BY card.state = 'rejected', card.ended_at", member))
 
     def open_rows(self, batch: Batch) -> Iterator[Entry]:
         """Rows whose card is half-made somewhere, in the order of the CSV file."""
@@ -317,13 +272,10 @@ class BatchJournal:
         statement = "SELECT number, column_name, reason FROM bad_row WHERE batch = ? ORDER BY rowid"
         return (Problem(*row) for row in self._db.execute(statement, (batch.batch_id,)))
 
-    def _first(self, where: str, *values: object) -> Entry | None:
-        return next(self._entries(where + " LIMIT 1" if "LIMIT" not in where else where, *values), None)
-
     def _entries(self, where: str, *values: object) -> Iterator[Entry]:
         try:
             for columns in self._db.execute(f"{ENTRY_SELECT} {where}", values):
-                yield _entry(columns)
+                yield entry_of(columns)
         except (sqlite3.Error, ValueError) as error:
             raise self._fault(error) from error
 
@@ -370,20 +322,20 @@ class BatchJournal:
         """The card was made and read back."""
         told = " ".join(f"{name}={value}" for name, value in check_values)
         with self._transaction():
-            self._finish(chip, "issued", "", "issued", key_version=key_version, check_values=told)
+            self._finish(chip, "issued", "issued", key_version=key_version, check_values=told)
 
     def reject(self, chip: bytes, reason: str) -> None:
         """The card is scrap; its row waits for another one. Raises HostError unless it was half-made."""
         with self._transaction():
-            self._finish(chip, "rejected", reason, "waiting", reason=reason)
+            self._finish(chip, "rejected", "waiting", reason=reason)
 
-    def _finish(self, chip: bytes, state: str, reason: str, row_state: str, **columns: object) -> None:
+    def _finish(self, chip: bytes, state: str, row_state: str, **columns: int | str) -> None:
         sets = "".join(f", {name} = ?" for name in columns)
         statement = f"UPDATE card SET state = ?, ended_at = ?{sets} WHERE chip = ? AND state = 'assigned'"  # noqa: S608
         if self._db.execute(statement, (state, self._now(), *columns.values(), chip)).rowcount != 1:
             raise HostError(f"chip {chip.hex().upper()}: one that is half-made expected; it is not, or not known here")
         self._db.execute("UPDATE row SET state = ? WHERE id = (SELECT row FROM card WHERE chip = ?)", (row_state, chip))
-        self._end(chip, state, reason)
+        self._end(chip, state, str(columns.get("reason", "")))
 
     def lost(self, chip: bytes, reason: str) -> None:
         """The link to the card broke: it is as before a step or after it, and its row waits for this very card."""
@@ -395,19 +347,3 @@ class BatchJournal:
         with self._transaction():
             values = (chip, reader, self._now(), self._now(), outcome, reason)
             self._db.execute("INSERT INTO session (chip, reader, started_at, ended_at, outcome, reason) VALUES (?, ?, ?, ?, ?, ?)", values)
-
-
-def _shop_values(row: ShopRow) -> tuple[int, ...]:
-    return row.shop, row.terminal, row.points, row.money_minor, int(row.may_load)
-
-
-def _entry(columns: tuple[Any, ...]) -> Entry:
-    batch_id, batch, number, member, name, shop, terminal, points, money, may_load, row_state, *card = columns
-    order: CsvRow
-    order = ShopRow(number, shop, terminal, points, money, bool(may_load)) if member is None else MemberRow(number, member, name)
-    if card[0] is None:
-        return Entry(batch_id, batch, order, row_state)
-    chip, identity, state, version, told, reason, resumed, assigned_at, ended_at = card
-    pairs = (pair.partition("=") for pair in (told or "").split())
-    values = tuple((name, value) for name, _, value in pairs)
-    return Entry(batch_id, batch, order, state, chip, identity, version or 0, values, reason or "", resumed, assigned_at, ended_at or "")
