@@ -343,7 +343,7 @@ WRONG: list[tuple[Command, str, str, list[str]]] = [
     (Command(0x80, 0x30, 1, 1, bytes(23)), "TRANSACT PURCHASE, key TILL", "data: 24 bytes expected, 23 came", ["00" * 23]),
     (Command(0x80, 0x30, 0x81, 9), "TRANSACT VOID PURCHASE P2 09", "P2: 09 is not listed; data: 24 bytes expected, 0 came", []),
     (Command(0x80, 0x32, 0, 0, b"\xab"), "GET STATE", "data: 0 bytes expected, 1 came", ["AB"]),
-    (Command(0x80, 0x54, 7, 16, b"\x01"), "RATIFY P1 07 P2 10",
+    (Command(0x80, 0x44, 7, 16, b"\x01"), "RATIFY P1 07 P2 10",
      "P1: 07 is not listed; P2: 10 is not listed; data: not as the specification lays it out", ["01"]),
     (Command(0x00, 0xA4, 4, 0x0C, b"\xf0" * 4), "SELECT, record alone", "data: 5 to 16 bytes expected, 4 came", ["F0F0F0F0"]),
     (Command(0x00, 0xA4, 4, 0x0C, b"\xa0\x00\x00\x00\x03"), "SELECT, record alone", "", ["A000000003"]),
