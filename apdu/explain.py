@@ -17,6 +17,7 @@ from .layouts import (
     OUTCOME,
     PENDING_ENTRY,
     RANK_RULES,
+    SHEET,
     SHOP_INFO,
     SHOP_LOG_RECORD,
     STATE,
@@ -190,7 +191,7 @@ CLOSINGS = {int(Ending.NOT_COMMITTED): " NOT COMMITTED", int(Ending.COMMITTED): 
 SELECTED = {0x00: ", template", 0x0C: ", record alone", 0x02: ", next, template", 0x0E: ", next, record alone"}
 CHANNELS = {number: f" {number}" if number else "" for number in range(4)}
 RECORDS = {0x0C: " of the log", 0x14: " of the pending entries"}
-OBJECTS = {1: ", rank rules and limits", 2: ", totals", 3: ", tries left", 4: ", key versions"}
+OBJECTS = {1: ", rank rules and limits", 2: ", totals", 3: ", tries left", 4: ", key versions", 5: ", balance sheet"}
 PIN = {0x81: ", PIN"}
 
 MAC, PROOF, RECEIPT = parts("8s", "mac"), parts("8s", "proof"), parts("8s", "receipt")
@@ -226,7 +227,7 @@ COMMANDS: dict[tuple[int, int], Row] = {
         RECORD_NUMBERS, RECORDS, NOTHING, _by_p2({0x0C: (SHOP_LOG_RECORD, TRANSACTION + RECEIPT), 0x14: (PENDING_ENTRY,)})
     ),
     (CLA_ISO, Ins.GET_DATA): Row(
-        {1: ""}, OBJECTS, NOTHING, _by_p2({1: (RANK_RULES + LIMITS,), 2: (TOTALS,), 3: (TRIES,), 4: (KEY_VERSIONS,)})
+        {1: ""}, OBJECTS, NOTHING, _by_p2({1: (RANK_RULES + LIMITS,), 2: (TOTALS,), 3: (TRIES,), 4: (KEY_VERSIONS,), 5: (SHEET,)})
     ),
     (CLA_JOREN, Ins.TRANSACT): Row(KINDS, KEYS, _fixed(ORDER + MAC), DONE),
     (CLA_JOREN, Ins.GET_STATE): Row(ZERO, ZERO, NOTHING, _fixed(STATE + MAC)),

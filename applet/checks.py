@@ -27,9 +27,9 @@ def check_mac(expected: bytes, mac: bytes) -> None:
         raise Refused(SW.MAC_INCORRECT)
 
 
-def check_secured(channel: SecureChannel | None) -> None:
-    """What the issuer orders without a MAC of its own comes through a secure channel with C-MAC: 6982 (REQ-ADM-2)."""
-    if channel is None or not channel.c_mac:
+def check_secured(channel: SecureChannel | None, *, answer: bool = False) -> None:
+    """What is the issuer's alone comes through a secure channel with C-MAC, and where it is an `answer` with R-MAC: 6982 (REQ-ADM-2)."""
+    if channel is None or not channel.c_mac or (answer and not channel.r_mac):
         raise Refused(SW.SECURITY_STATUS_NOT_SATISFIED)
 
 

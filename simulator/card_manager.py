@@ -147,6 +147,10 @@ class OpenChannel:
         return self.level.c_mac
 
     @property
+    def r_mac(self) -> bool:
+        return self.level.r_mac
+
+    @property
     def c_decryption(self) -> bool:
         return self.level.c_decryption
 
