@@ -61,7 +61,7 @@ def new(workspace: Workspace, name: str, card_id: str | None, profile: str, pin_
         _check_new(workspace, identity)
         product = workspace.product
         dialog = make_card(product, workspace.masters, CustomerOrder(identity, pin, puk), guard=workspace.guard())
-        with workspace.followed(CARDS, workspace.blank(load_profile(profile)), path) as reader:
+        with workspace.followed(CARDS, workspace.blank(CARDS, load_profile(profile)), path) as reader:
             links = {Slot.CUSTOMER: reader.transmit}
             run(dialog, links)
             info = run(select_customer(product.programme), links)

@@ -54,7 +54,7 @@ def new(workspace: Workspace, name: str, number: int | None, terminal: int, poin
             raise HostError(f"shop {number}, terminal {terminal}: there is a shop card of this number already; give it another terminal")
         order = ShopOrder(number, terminal, points, product.minor(money), may_load)
         dialog = make_card(product, workspace.masters, order, guard=workspace.guard())
-        with workspace.followed(SHOPS, workspace.blank(load_profile(profile)), path) as reader:
+        with workspace.followed(SHOPS, workspace.blank(SHOPS, load_profile(profile)), path) as reader:
             links = {Slot.SHOP: reader.transmit}
             run(dialog, links)
             info = run(select_shop(product.programme), links)

@@ -18,19 +18,17 @@ from joren.host import (
     Slot,
     SoftwareKeys,
     Till,
+    issue_customer,
+    issue_shop,
     run,
     set_customer_status,
     set_shop_status,
     wire,
 )
-from joren.host.desk import make_card
 from joren.host.dialog import Ask, ask
-from joren.host.personalization import CustomerOrder, ShopOrder
 from joren.host.pin import change_pin, unblock_pin
 from joren.host.selecting import select_customer, select_shop
-from joren.simulator.card_manager_chip import make_managed_chip
-from joren.simulator.card_manager_memory import Production
-from joren.simulator.chip import IDEAL, AppletClass, Chip
+from joren.simulator.chip import Chip
 from joren.simulator.reader import When
 from joren.simulator.tear import Script
 
@@ -39,7 +37,6 @@ __all__ = ["Recorder", "scripts"]
 CARD_ID = bytes.fromhex("7EA27EA27EA27EA2")
 PIN, PUK, NEW_PIN, WRONG_PIN = "1234", "12345678", "9876", "0000"
 PROGRAMME = DEFAULT_PRODUCT.programme
-DIVERSIFICATION_SIZE = 10
 AnyDialog = Dialog[object]
 
 
@@ -48,20 +45,14 @@ class Recorder:
 
     def __init__(self) -> None:
         self.masters = Masters.create(lambda size: bytes(range(1, size + 1)))
-        self.chips = {Slot.CUSTOMER: self._blank(CustomerCard, AID_CUSTOMER), Slot.SHOP: self._blank(ShopCard, AID_SHOP)}
+        self.chips = {Slot.CUSTOMER: Chip(b"torn customer"), Slot.SHOP: Chip(b"torn shop")}
+        self.chips[Slot.CUSTOMER].install(CustomerCard, aid(AID_CUSTOMER, PROGRAMME))
+        self.chips[Slot.SHOP].install(ShopCard, aid(AID_SHOP, PROGRAMME))
         till, load = (self.masters.group_master(name, PROGRAMME) for name in ("till", "load"))
         keys = SoftwareKeys(PROGRAMME, 1, 0, till, load, random=bytes)
         self.tills = {"one-card": Till(keys, Journal(":memory:")), "two-card": Till(ShopCardHolder(PROGRAMME), Journal(":memory:"))}
         self.sent: dict[Slot, list[Command]] = {}
         self.lose: When | None = None
-
-    def _blank(self, applet_class: AppletClass, role: bytes) -> Chip:
-        """A chip as its maker delivers it, with the instance that is to be personalized."""
-        production = Production(role.ljust(DIVERSIFICATION_SIZE, b"\x00"))
-        keys = self.masters.transport_keys(production.diversification_data)
-        chip = make_managed_chip(b"torn" + role, IDEAL, keys, production)
-        chip.install(applet_class, aid(role, PROGRAMME))
-        return chip
 
     def record(self, name: str, dialog: AnyDialog, *, lose: When | None = None) -> Iterator[Script]:
         """Runs a dialog from power on; `lose`: COMMIT is lost on the way to the customer card, or its answer on the way back."""
@@ -100,8 +91,8 @@ def scripts() -> Iterator[Script]:
     """One after the other: each is recorded on the cards as the one before left them."""
     recorder = Recorder()
     product, masters = DEFAULT_PRODUCT, recorder.masters
-    for order in (CustomerOrder(CARD_ID, PIN, PUK), ShopOrder(2, 1, 100_000, 100_000)):
-        yield from recorder.record("issue", make_card(product, masters, order, random=bytes))
+    yield from recorder.record("issue", issue_customer(product, masters, CARD_ID, pin=PIN, puk=PUK))
+    yield from recorder.record("issue", issue_shop(product, masters, 2, 1, 100_000, 100_000))
     for kind, till in recorder.tills.items():
         yield from _sales(recorder, kind, till)
     yield from _torn_sales(recorder, recorder.tills["two-card"])

@@ -15,7 +15,7 @@ from secrets import token_bytes
 
 import click
 
-from joren.apdu import Command, Key, Response
+from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Key, Response, aid
 from joren.host import DEFAULT_PRODUCT, HostError, Masters, Offers, Product
 from joren.host.guard import FileGuard
 from joren.host.vault import VaultStore
@@ -27,6 +27,7 @@ from joren.simulator.image import BadImage, load_image, save_image
 from joren.simulator.profile import Profile
 from joren.simulator.protocol import slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
+from joren.simulator.roles import ROLES
 
 __all__ = ["CARDS", "SHOPS", "Place", "Workspace", "pass_workspace"]
 
@@ -41,10 +42,11 @@ class Place:
     folder: str
     what: str
     make: str
+    role: bytes
 
 
-CARDS = Place("cards", "customer card", "joren card new")
-SHOPS = Place("shops", "shop card", "joren shop new")
+CARDS = Place("cards", "customer card", "joren card new", AID_CUSTOMER)
+SHOPS = Place("shops", "shop card", "joren shop new", AID_SHOP)
 
 
 class Workspace:
@@ -143,11 +145,13 @@ class Workspace:
         known = ", ".join(self.names(place)) or f"none yet; {place.make} makes one"
         raise HostError(f"{place.what} {name}: none of this name; there are: {known}")
 
-    def blank(self, profile: Profile = IDEAL) -> Chip:
-        """A chip as its maker delivers it: no more than a card manager with transport keys. Raises DoesNotFit."""
+    def blank(self, place: Place, profile: Profile = IDEAL) -> Chip:
+        """A chip as its maker delivers it: a card manager with transport keys, and room for a card of that place. Raises DoesNotFit."""
         production = Production(token_bytes(DIVERSIFICATION_SIZE))
         keys = self.masters.transport_keys(production.diversification_data)
-        return make_managed_chip(token_bytes(SEED_SIZE), profile, keys, production)
+        chip = make_managed_chip(token_bytes(SEED_SIZE), profile, keys, production)
+        chip.check_fit(ROLES[place.role][1], aid(place.role, self.product.programme))
+        return chip
 
     @contextmanager
     def inserted(self, place: Place, name: str) -> Iterator[Reader]:

@@ -129,7 +129,7 @@ def test_the_rank_is_computed_where_the_card_computes_it() -> None:
         (Ins.GET_STATE, REFUSED, BASE),
         (Ins.GET_RESPONSE, OK, NOTHING),
         (Ins.MANAGE_CHANNEL, OK, NOTHING),
-        (0x42, OK, BASE),
+        (0x12, OK, BASE),
     ],
 )
 def test_a_command_costs_its_share_when_it_is_done(ins: int, response: Response, expected: Count) -> None:
