@@ -14,7 +14,8 @@ from .applet import Refused
 from .customer_memory import CustomerMemory
 from .pin import Pin, is_pin, is_puk
 from .platform import CardKey, Cells, Platform
-from .shop_memory import ShopMemory
+from .shop_masters import ShopMasters
+from .shop_memory import KEY_PLACES, ShopMemory
 
 __all__ = ["CustomerData", "Personalizable", "ShopData", "store_data"]
 
@@ -33,6 +34,9 @@ class Personalizable(Protocol):
     def complete(self) -> bool:
         """Whether all is there that the card needs."""
 
+    def consistent(self) -> bool:
+        """Whether the versions of its keys go together."""
+
 
 def store_data(platform: Platform, card: Personalizable, next_block: Cells, command: Command) -> None:
     """One block; with P1 = 88 the card is issued, or the block refused."""
@@ -50,6 +54,8 @@ def store_data(platform: Platform, card: Personalizable, next_block: Cells, comm
         if command.p1 == LAST_BLOCK:
             if not card.complete():
                 raise Refused(SW.REFERENCED_DATA_NOT_FOUND)
+            if not card.consistent():
+                raise Refused(SW.WRONG_DATA)
             card.life_cycle.put(0, bytes((LifeCycle.ISSUED,)))
     next_block.put(0, bytes(((command.p2 + 1) & 0xFF,)))
 
@@ -79,6 +85,16 @@ def _store_key(value: bytes, key: CardKey, versions: Cells, index: int) -> None:
     _expect(len(value) == KEY_SIZE and value[0] != 0)
     versions.put(index, value[:1])
     key.store(value[1:])
+
+
+def _store_master(value: bytes, masters: ShopMasters, *, may_all_go: bool) -> None:
+    """A version of a master, or the version alone of one that goes (REQ-SPE-2)."""
+    _expect(len(value) in (1, KEY_SIZE) and value[0] != 0)
+    if len(value) == KEY_SIZE:
+        masters.put(value[0], value[1:])
+    else:
+        _expect(value[0] in masters.versions and (may_all_go or len(masters.versions) > 1))
+        masters.remove(value[0])
 
 
 class CustomerData:
@@ -126,6 +142,10 @@ class CustomerData:
         versions = memory.key_versions.get()
         return all(versions[key_ref - 1] for key_ref in needed) and self.pin.present == self.pin.puk_present
 
+    def consistent(self) -> bool:
+        """REQ-KEY-5: all keys that are there have the same version."""
+        return len(set(filter(None, self.memory.key_versions.get()))) == 1
+
 
 class ShopData:
     """The DGIs of a shop card."""
@@ -148,11 +168,11 @@ class ShopData:
             _expect(len(value) == 8)
             memory.give_ceilings(value)
         elif tag == 0x8012:
-            _store_key(value, memory.shop_master, memory.key_versions, 0)
+            _store_master(value, memory.masters[KeyRef.SHOP], may_all_go=False)
         elif tag == 0x8014:
-            _store_key(value, memory.load_master, memory.key_versions, 1)
+            _store_master(value, memory.masters[KeyRef.LOAD], may_all_go=True)
         elif tag == 0x8005:
-            _store_key(value, memory.admin_key, memory.key_versions, 2)
+            _store_key(value, memory.admin_key, memory.key_versions, KEY_PLACES.index(KeyRef.ADMIN))
         else:
             raise Refused(SW.REFERENCED_DATA_NOT_FOUND)
 
@@ -160,5 +180,9 @@ class ShopData:
         """REQ-SPE-1."""
         memory = self.memory
         given = (memory.identity, memory.rules_cells, memory.limits_cells, memory.ceilings_given)
-        versions = memory.key_versions.get()
-        return all(any(cells.get()) for cells in given) and bool(versions[0] and versions[2])
+        has_admin = memory.key_versions.get()[KEY_PLACES.index(KeyRef.ADMIN)] != 0
+        return all(any(cells.get()) for cells in given) and bool(memory.masters[KeyRef.SHOP].versions) and has_admin
+
+    def consistent(self) -> bool:
+        """Always: the versions of a shop card's masters differ, and stand side by side on purpose (REQ-SPE-2)."""
+        return True

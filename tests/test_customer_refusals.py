@@ -210,7 +210,7 @@ def test_the_expected_length(name: str) -> None:
         assert len(response.data) in {answer, 19 if name == "PROVE" else answer}
 
 
-@pytest.mark.parametrize(("p2", "answer"), [(0x0C, 25), (0x00, 40)])
+@pytest.mark.parametrize(("p2", "answer"), [(0x0C, 26), (0x00, 41)])
 def test_the_expected_length_of_select(p2: int, answer: int) -> None:
     """REQ-APDU-4."""
     customer = used()
@@ -227,7 +227,7 @@ def test_no_session_has_a_nonce_that_is_known_beforehand() -> None:
     customer.info = replace(customer.info, nonce=bytes(8))
     withheld = customer.transact_command(Kind.LOAD, customer.plain(5000), KeyRef.LOAD)
     before = customer.chip.snapshot()
-    assert customer.send(0x00, Ins.SELECT, 0x04, 0x0C, customer.aid, 1).sw == 0x6C19
+    assert customer.send(0x00, Ins.SELECT, 0x04, 0x0C, customer.aid, 1).sw == 0x6C1A
     assert customer.chip.process(withheld).sw == SW.MAC_INCORRECT
     assert customer.chip.snapshot() == before
 
