@@ -54,7 +54,7 @@ FORMS: Forms = {
     (CLA_JOREN, Ins.PROVE): any_of({(0, key): PROVE_FORM for key in (KeyRef.TILL, KeyRef.SHOP, KeyRef.LOAD)}),
     (CLA_JOREN, Ins.GET_RESULT): any_of({(0, 0): Form(frozenset({2}), 3), (1, 0): Form(frozenset({2}), 31)}),
     (CLA_ISO, Ins.READ_RECORD): lambda p1, p2: LOG_FORM if p1 and p2 == 0x0C else None,
-    (CLA_ISO, Ins.GET_DATA): any_of({(1, tag): Form(frozenset({0}), length) for tag, length in ((1, 98), (3, 2), (4, 10))}),
+    (CLA_ISO, Ins.GET_DATA): any_of({(1, tag): Form(frozenset({0}), length) for tag, length in ((1, 98), (3, 2), (4, 10), (5, 46))}),
     (CLA_ISO, Ins.VERIFY): any_of({(0, 0x81): Form(frozenset({0, 8}), 0)}),
     (CLA_ISO, Ins.CHANGE_REFERENCE_DATA): fixed(0, 0x81, 16, 0),
     (CLA_ISO, Ins.RESET_RETRY_COUNTER): fixed(0, 0x81, 16, 0),
@@ -107,6 +107,7 @@ class CustomerCard:
             counter=memory.counter,
             nonce=memory.nonce.get(),
             rank=state[1],
+            key_version=memory.key_version,
         ).encode()
         answer = info if command.p2 & 0x0C else build_tlv(0x6F, build_tlv(0x84, self.aid) + build_tlv(0x85, info))
         return Response(answer, SELECT_STATUS[memory.status])
@@ -179,6 +180,11 @@ class CustomerCard:
 
     def _get_data(self, command: Command) -> bytes:
         memory = self.memory
+        if command.p2 == 5:
+            check_secured(self.platform.channel, answer=True)
+            return memory.sheet.encode()
+        if memory.status == LifeCycle.TERMINATED:
+            raise Refused(SW.CONDITIONS_NOT_SATISFIED)
         if command.p2 == 1:
             return memory.rules_raw + memory.limits_cells.get()
         if command.p2 == 3:

@@ -38,7 +38,7 @@ ALLOWED_CUSTOMER: dict[int, frozenset[Ins]] = {
         }
     ),
     LifeCycle.BLOCKED: frozenset({Ins.PROVE, Ins.GET_DATA, Ins.SET_STATUS, Ins.STORE_DATA}),
-    LifeCycle.TERMINATED: frozenset(),
+    LifeCycle.TERMINATED: frozenset({Ins.GET_DATA}),
 }  # fmt: skip
 
 ALLOWED_SHOP: dict[int, frozenset[Ins]] = {

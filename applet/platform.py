@@ -54,6 +54,10 @@ class SecureChannel(Protocol):
         """Whether commands are authenticated."""
 
     @property
+    def r_mac(self) -> bool:
+        """Whether answers are authenticated too."""
+
+    @property
     def c_decryption(self) -> bool:
         """Whether their data came encrypted too."""
 

@@ -16,21 +16,23 @@ from secrets import token_bytes
 import click
 
 from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Key, Response, aid
-from joren.applet.customer import CustomerCard
-from joren.applet.shop import ShopCard
 from joren.host import DEFAULT_PRODUCT, HostError, Masters, Offers, Product
+from joren.host.guard import FileGuard
 from joren.host.vault import VaultStore
 from joren.host.vault_file import FileVault
+from joren.simulator.card_manager_chip import make_managed_chip
+from joren.simulator.card_manager_memory import Production
 from joren.simulator.chip import IDEAL, Chip
 from joren.simulator.image import BadImage, load_image, save_image
 from joren.simulator.profile import Profile
 from joren.simulator.protocol import slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
+from joren.simulator.roles import ROLES
 
 __all__ = ["CARDS", "SHOPS", "Place", "Workspace", "pass_workspace"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
-SEED_SIZE = 16
+SEED_SIZE, DIVERSIFICATION_SIZE = 16, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,11 @@ class Place:
     folder: str
     what: str
     make: str
+    role: bytes
 
 
-CARDS = Place("cards", "customer card", "joren card new")
-SHOPS = Place("shops", "shop card", "joren shop new")
+CARDS = Place("cards", "customer card", "joren card new", AID_CUSTOMER)
+SHOPS = Place("shops", "shop card", "joren shop new", AID_SHOP)
 
 
 class Workspace:
@@ -101,6 +104,10 @@ class Workspace:
             self._file = FileVault.load_file(path)
         return self._file
 
+    def guard(self, *, force: bool = False) -> FileGuard:
+        """The lock-out guard of this folder."""
+        return FileGuard(self.home / "failed-keys.txt", force=force)
+
     @property
     def offers(self) -> Offers:
         """The offers that the product names, in the file beside it, or else of offers.toml in the folder; none without it."""
@@ -145,10 +152,11 @@ class Workspace:
         raise HostError(f"{place.what} {name}: none of this name; there are: {known}")
 
     def blank(self, place: Place, profile: Profile = IDEAL) -> Chip:
-        """A chip of its own with the applet, not personalized. Raises DoesNotFit."""
-        chip = Chip(token_bytes(SEED_SIZE), profile)
-        role, applet = (AID_CUSTOMER, CustomerCard) if place is CARDS else (AID_SHOP, ShopCard)
-        chip.install(applet, aid(role, self.product.programme))
+        """A chip as its maker delivers it: a card manager with transport keys, and room for a card of that place. Raises DoesNotFit."""
+        production = Production(token_bytes(DIVERSIFICATION_SIZE))
+        keys = self.masters.transport_keys(production.diversification_data)
+        chip = make_managed_chip(token_bytes(SEED_SIZE), profile, keys, production)
+        chip.check_fit(ROLES[place.role][1], aid(place.role, self.product.programme))
         return chip
 
     @contextmanager

@@ -2,8 +2,7 @@
 
 How it works. Every command goes through the card's side of SCP03 first (CardSession); what that hands on is looked up in ROWS, which has
 the checks common to all commands in their order, and a handler. The same channel stands in front of an instance that is selected on the
-basic channel (`lend`). The session, an object of Python, stands for RAM: a transient cell says whether it is alive, and where the chip
-clears that cell the object is thrown away. What must reach beyond the manager's own cells it asks of the chip (`Card`).
+basic channel (`lend`). What must reach beyond the manager's own cells it asks of the chip (`Card`).
 """
 
 from collections.abc import Callable
@@ -31,28 +30,18 @@ from joren.apdu.gp import (
     with_key_lengths,
 )
 from joren.apdu.record import MalformedRecord
-from joren.apdu.scp03 import (
-    CardSession,
-    CardSettings,
-    Level,
-    Parameter,
-    ScpKeys,
-    decode_put_keys,
-    decrypt_sensitive,
-    put_keys_answer,
-)
+from joren.apdu.scp03 import Level, decode_put_keys, put_keys_answer
 from joren.apdu.tlv import MalformedTlv, build_tlv
 from joren.applet.applet import Needs, Refused
 from joren.applet.dispatch import guarded
 from joren.applet.personalize import STORE_P1
 from joren.applet.platform import Platform, SecureChannel
 
+from .card_manager_channel import SCP03_PARAMETER, ManagerChannel, opens
 from .card_manager_memory import CARD_TRANSITIONS, CardState, Entry, ManagerMemory
 
-__all__ = ["ANSWER_MAX", "ROWS", "SCP03_PARAMETER", "Card", "CardManager", "Row", "Security"]
+__all__ = ["ANSWER_MAX", "ROWS", "Card", "CardManager", "Row", "Security"]
 
-SCP03_PARAMETER = Parameter(pseudo_random=True)
-"""i = 70: pseudo-random challenge, R-MAC, R-ENCRYPTION, S8."""
 ANSWER_MAX = 239
 """Bytes of an answer of GET STATUS: with padding and R-MAC it stays below 256."""
 MORE_DATA = 0x6310
@@ -135,25 +124,6 @@ ROWS: dict[GpIns, Row] = {
 """The table of docs/spec/manager.md (REQ-MAN-3, REQ-MAN-4)."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenChannel:
-    """An open session as an instance sees it (joren.applet.platform.SecureChannel)."""
-
-    level: Level
-    keys: ScpKeys
-
-    @property
-    def c_mac(self) -> bool:
-        return self.level.c_mac
-
-    @property
-    def c_decryption(self) -> bool:
-        return self.level.c_decryption
-
-    def decrypt(self, data: bytes) -> bytes:
-        return decrypt_sensitive(self.keys.dek, data)
-
-
 class CardManager:
     """The issuer security domain of a chip. It is made with (platform, aid) like an applet; `attach` then gives it the chip."""
 
@@ -163,9 +133,8 @@ class CardManager:
         self.aid = aid
         self.memory = ManagerMemory(platform)
         self._platform = platform
+        self._channel = ManagerChannel(self.memory, platform.random)
         self._card: Card | None = None
-        self._session: CardSession | None = None
-        self._keys: ScpKeys | None = None
         self.memory.state_cells.put(0, bytes((CardState.OP_READY,)))
 
     def attach(self, card: Card) -> None:
@@ -199,61 +168,22 @@ class CardManager:
     def process(self, command: Command) -> Response:
         """Any other command: through the secure channel, then by ROWS. Once the card is terminated there is no channel (REQ-MAN-12)."""
         if self.memory.state is CardState.TERMINATED:
-            self._drop()
+            self._channel.drop()
             return self.process_plain(command)
-        return self._through(self.aid, command, self._dispatch)
+        return self._channel.through(self.aid, command, self._dispatch, extended=self.card.extended)
 
     def process_plain(self, command: Command) -> Response:
         """A command where there is no channel: on a logical channel that is not the basic one, on a card at its end (REQ-MAN-4)."""
-        if command.ins == GpIns.INITIALIZE_UPDATE and command.cla == CLA_JOREN:
+        if opens(command):
             return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
         return guarded(partial(self._dispatch, plain=True), command)
 
     def lend(self, aid: bytes, command: Command) -> Response:
         """A command for an instance that is selected on the basic channel: through the channel in front of it (REQ-MAN-17)."""
-        opens = command.cla == CLA_JOREN and command.ins == GpIns.INITIALIZE_UPDATE
-        if opens or command.cla & SECURE_MESSAGING or self._alive:
-            return self._through(aid, command, lambda meant: self.card.hand_on(aid, meant, self._channel))
-        return self.card.hand_on(aid, command, None)
-
-    def _through(self, aid: bytes, command: Command, application: Callable[[Command], Response]) -> Response:
-        opens = command.cla == CLA_JOREN and command.ins == GpIns.INITIALIZE_UPDATE
-        session = self._session_for(aid, opens)
-        outcome = session.process(command, extended=self.card.extended)
-        if session.level is None:
-            self.memory.target.put(0, b"\x00")
-        if isinstance(outcome, Response):
-            if opens and outcome.sw == SW.OK:
-                self._keys = self.memory.key_set(outcome.data[10])
-            return outcome
-        return session.wrap_response(guarded(application, outcome))
-
-    def _session_for(self, aid: bytes, opens: bool) -> CardSession:
-        """The session that RAM holds; a new one where the chip cleared its RAM, and at INITIALIZE UPDATE, which knows new keys."""
-        memory, session = self.memory, self._session
-        if session is None or opens or not self._alive:
-            self._drop()
-            key_sets = tuple(memory.key_set(version) for version in memory.versions)
-            diversification_data = memory.production.diversification_data
-            settings = CardSettings(key_sets, SCP03_PARAMETER, diversification_data, aid)
-            self._session = session = CardSession(settings, self._platform.random, memory.counters)
-            memory.session.put(0, b"\x01")
-        return session
-
-    def _drop(self) -> None:
-        self._session = self._keys = None
-
-    @property
-    def _alive(self) -> bool:
-        return bool(self.memory.session.get(0, 1)[0])
-
-    @property
-    def _level(self) -> Level | None:
-        return None if self._session is None else self._session.level
-
-    @property
-    def _channel(self) -> SecureChannel | None:
-        return None if self._level is None or self._keys is None else OpenChannel(self._level, self._keys)
+        channel, card = self._channel, self.card
+        if opens(command) or command.cla & SECURE_MESSAGING or channel.alive:
+            return channel.through(aid, command, lambda meant: card.hand_on(aid, meant, channel.lent), extended=card.extended)
+        return card.hand_on(aid, command, None)
 
     def _dispatch(self, command: Command, plain: bool = False) -> Response:
         """The checks common to all commands, in their order (REQ-MAN-3), and the handler."""
@@ -269,7 +199,7 @@ class CardManager:
             raise Refused(SW.WRONG_LENGTH)
         if self.memory.state not in row.states:
             raise Refused(SW.CONDITIONS_NOT_SATISFIED)
-        if not self._secure_enough(row.security, None if plain else self._level):
+        if not self._secure_enough(row.security, None if plain else self._channel.level):
             raise Refused(SW.SECURITY_STATUS_NOT_SATISFIED)
         try:
             return self.HANDLERS[ins](self, command)
@@ -304,13 +234,13 @@ class CardManager:
 
     def _put_key(self, command: Command) -> Response:
         """PUT KEY (REQ-MAN-7, REQ-MAN-8): a whole key set, in one transaction."""
-        memory = self.memory
-        if self._keys is None:
+        memory, session_keys = self.memory, self._channel.keys
+        if session_keys is None:
             raise Refused(SW.SECURITY_STATUS_NOT_SATISFIED)
         if command.p1:
             memory.slot_of(command.p1)
-        keys = decode_put_keys(self._keys.dek, with_key_lengths(command.data))
-        if len(keys.enc) != len(self._keys.enc) or (keys.version != command.p1 and keys.version in memory.versions):
+        keys = decode_put_keys(session_keys.dek, with_key_lengths(command.data))
+        if len(keys.enc) != len(session_keys.enc) or (keys.version != command.p1 and keys.version in memory.versions):
             raise Refused(SW.WRONG_DATA)
         slot = memory.slot_for(command.p1)
         with self._platform.transaction():
@@ -415,7 +345,7 @@ class CardManager:
         if entry is None:
             raise Refused(SW.CONDITIONS_NOT_SATISFIED)
         self._check_at_rest(entry)
-        return self.card.hand_on(entry.aid, command, self._channel)
+        return self.card.hand_on(entry.aid, command, self._channel.lent)
 
     def _load(self, _command: Command) -> Response:
         """LOAD: the simulator runs no load files (REQ-MAN-13)."""

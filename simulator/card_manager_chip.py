@@ -58,7 +58,7 @@ class ManagedChip(Chip):
             raise ValueError(f"AID {aid.hex().upper()}: installed before")
         place = manager.memory.free_place()
         if aid not in self.seats:
-            self._check_fit(applet_class, aid)
+            self.check_fit(applet_class, aid)
         self._place(applet_class, aid)
         manager.memory.put_entry(place, Entry(aid))
         self.sync()
@@ -84,7 +84,7 @@ class ManagedChip(Chip):
         if aid in self.seats:
             return True
         try:
-            self._check_fit(ROLES[module][1], aid)
+            self.check_fit(ROLES[module][1], aid)
         except DoesNotFit:
             return False
         return True

@@ -61,12 +61,12 @@ class Chip:
         """Makes an instance. Raises ValueError for an AID that is taken, DoesNotFit where the chip is too small; nothing is kept then."""
         if aid in self.applets:
             raise ValueError(f"AID {aid.hex().upper()}: installed before")
-        self._check_fit(applet_class, aid)
+        self.check_fit(applet_class, aid)
         self._place(applet_class, aid)
 
     def remake(self, applet_class: AppletClass, aid: bytes) -> None:
         """Makes an instance whose memory is to be restored. Raises DoesNotFit."""
-        self._check_fit(applet_class, aid)
+        self.check_fit(applet_class, aid)
         self._place(applet_class, aid)
 
     def _place(self, applet_class: AppletClass, aid: bytes) -> None:
@@ -75,7 +75,7 @@ class Chip:
         self.seats[aid] = seat
         self.classes[aid] = applet_class
 
-    def _check_fit(self, applet_class: AppletClass, aid: bytes) -> None:
+    def check_fit(self, applet_class: AppletClass, aid: bytes) -> None:
         """Raises DoesNotFit unless the instance, made on trial elsewhere, has room here beside the others."""
         trial = Seat(Memory(), bytes, aid)
         applet_class(trial, aid)
@@ -92,6 +92,10 @@ class Chip:
         ):
             if needed > there:
                 raise DoesNotFit(f"{profile.title}: {what}: {needed:,} bytes needed, {there:,} are there; use a larger card")
+
+    def is_open(self, channel: int) -> bool:
+        """Whether a logical channel is open."""
+        return channel in self._channels
 
     def power_on(self) -> bytes:
         """Power and reset: RAM is clear, nothing is selected, an open transaction is rolled back. Answers the ATR."""

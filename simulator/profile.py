@@ -7,7 +7,7 @@ believes in. [time.*] has an operation each, with a source; [sources] says where
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -97,6 +97,10 @@ class Profile:
     times: Mapping[str, Cost] = field(hash=False)
     bytecode: Cost
     sources: Mapping[str, str] = field(hash=False)
+
+    def for_development(self) -> "Profile":
+        """The same chip, taking cards' data in the clear (REQ-PER-5): for demonstrations that are not about issuing."""
+        return replace(self, development=True)
 
     def supports(self, protocol: str) -> bool:
         """Whether the card speaks T=0, T=1 or T=CL."""

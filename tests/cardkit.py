@@ -82,6 +82,7 @@ class Customer:
     masters: dict[str, Key] = field(default_factory=lambda: dict(MASTERS))
     seed: bytes = b"customer"
     issue: bool = True
+    version: int = 1
 
     def __post_init__(self) -> None:
         self.aid = aid(AID_CUSTOMER, PROGRAMME)
@@ -104,7 +105,7 @@ class Customer:
             0x0101: self.card_id + PROGRAMME.to_bytes(2),
             0x0102: self.rules.encode(),
             0x0103: self.limits.encode(),
-            **{0x8000 + ref: b"\x01" + key.reveal() for ref, key in self.keys.items()},
+            **{0x8000 + ref: bytes((self.version,)) + key.reveal() for ref, key in self.keys.items()},
         }
         if self.pin is not None:
             dgis |= {0x8110: pin_block(self.pin), 0x8112: PUK}
@@ -115,7 +116,7 @@ class Customer:
         return self.chip.process(Command(cla, ins, p1, p2, data, ne))
 
     def select(self) -> CustomerInfo:
-        response = self.send(CLA_ISO, Ins.SELECT, 0x04, 0x0C, self.aid, 25)
+        response = self.send(CLA_ISO, Ins.SELECT, 0x04, 0x0C, self.aid, 26)
         self.info = CustomerInfo.decode(response.data)
         return self.info
 
@@ -181,7 +182,7 @@ class Computed:
 
 @dataclass
 class Shop:
-    """A shop card and its keys."""
+    """A shop card and its keys; `more` are DGIs that come last."""
 
     shop: int = 7
     terminal: int = 1
@@ -193,6 +194,7 @@ class Shop:
     masters: dict[str, Key] = field(default_factory=lambda: dict(MASTERS))
     seed: bytes = b"shop"
     issue: bool = True
+    more: bytes = b""
 
     def __post_init__(self) -> None:
         self.aid = aid(AID_SHOP, PROGRAMME)
@@ -221,23 +223,24 @@ class Shop:
             0x8005: b"\x01" + self.admin.reveal(),
         }
         kept = [build_dgi(tag, value) for tag, value in dgis.items() if tag not in self.leave_out]
-        return [b"".join(kept[:4]), b"".join(kept[4:])]
+        return [b"".join(kept[:4]), b"".join(kept[4:]) + self.more]
 
     def send(self, cla: int, ins: int, p1: int, p2: int, data: bytes = b"", ne: int | None = None) -> Response:
         return self.chip.process(Command(cla, ins, p1, p2, data, ne))
 
     def select(self) -> ShopInfo:
-        return ShopInfo.decode(self.send(CLA_ISO, Ins.SELECT, 0x04, 0x0C, self.aid, 23).data)
+        return ShopInfo.decode(self.send(CLA_ISO, Ins.SELECT, 0x04, 0x0C, self.aid, 25).data)
 
     def ring(self) -> list[ShopSheet]:
         """The sixteen sheets, read past the card's program."""
         memory = self.chip.memory
         address = memory.regions[f"{self.aid.hex().upper()}/shop_sheets"].address
-        return [ShopSheet.decode(memory.read(address + place * 60, 60)) for place in range(16)]
+        return [ShopSheet.decode(memory.read(address + place * 62, 62)) for place in range(16)]
 
     def sheet(self) -> ShopSheet:
         """The sheet in force (REQ-REC-7)."""
-        return max((sheet for place, sheet in enumerate(self.ring()) if sheet.place == place), key=lambda sheet: sheet.count + sheet.closed)
+        there = (sheet for place, sheet in enumerate(self.ring()) if sheet.place == place)
+        return max(there, key=lambda sheet: sheet.count + sheet.closed + sheet.refills)
 
     def force(self, **changes: int | bytes) -> None:
         """Changes the sheet in force past the card's program. It is written to every place, so that RAM may know an older one."""
@@ -253,7 +256,7 @@ class Shop:
         info = customer.info
         state = customer.get_state().data if state is None else state
         data = info.card_id + info.counter.to_bytes(2) + info.nonce + bytes((info.rules_version,)) + state + order.encode()[:8]
-        return Command(CLA_JOREN, Ins.COMPUTE, kind, 0, data, 47)
+        return Command(CLA_JOREN, Ins.COMPUTE, kind, info.key_version, data, 47)
 
     def compute(self, customer: Customer, order: Order, kind: int = Kind.PURCHASE) -> Computed:
         return self.computed(self.chip.process(self.compute_command(customer, order, kind)), order)
@@ -267,7 +270,7 @@ class Shop:
     def authorize(self, customer: Customer, kind: int, order: Order) -> Response:
         info = customer.info
         data = info.card_id + info.counter.to_bytes(2) + info.nonce + order.encode()[:8]
-        return self.send(CLA_JOREN, Ins.AUTHORIZE, kind, 0, data, 13)
+        return self.send(CLA_JOREN, Ins.AUTHORIZE, kind, info.key_version, data, 13)
 
     def ratify(self, slot: int, answer: Answer) -> Response:
         return self.send(CLA_JOREN, Ins.RATIFY, Ending.COMMITTED, slot, answer.raw_outcome + answer.proof)

@@ -12,7 +12,7 @@ from cardkit import Customer, Shop
 from joren.apdu import CLA_JOREN, SW, Ending, Ins, Kind
 from joren.applet.shop_sheet import COUNT_MAX, ShopSheet, place_in_force
 
-BLANK = ShopSheet.decode(bytes(60))
+BLANK = ShopSheet.decode(bytes(62))
 PURCHASES = 320
 
 
@@ -82,14 +82,14 @@ class TestRing:
         for step in range(20):
             before = shop.chip.snapshot()
             command = shop.compute_command(customer, customer.order())
-            for room in (0, 32, 91):
+            for room in (0, 32, 93):
                 memory.commit_capacity_bytes = room or 1
                 assert shop.chip.process(command).sw == SW.NO_PRECISE_DIAGNOSIS
                 assert shop.chip.snapshot() == before
-            memory.commit_capacity_bytes = 92
+            memory.commit_capacity_bytes = 94
             made = shop.computed(shop.chip.process(command), customer.order())
             assert made.order.sequence & COUNT_MAX == step
-            memory.commit_capacity_bytes = 93
+            memory.commit_capacity_bytes = 95
             assert shop.send(CLA_JOREN, Ins.RATIFY, Ending.UNKNOWN, made.slot).sw == SW.NO_PRECISE_DIAGNOSIS
             memory.commit_capacity_bytes = None
             write_off(shop, made.slot)
@@ -99,7 +99,7 @@ class TestRing:
         shop, customer = Shop(), Customer()
         shop.force(closed=1)
         shop.chip.power_on()
-        assert shop.send(0x00, Ins.SELECT, 4, 0x0C, shop.aid, 23).sw == SW.NO_PRECISE_DIAGNOSIS
+        assert shop.send(0x00, Ins.SELECT, 4, 0x0C, shop.aid, 25).sw == SW.NO_PRECISE_DIAGNOSIS
         assert shop.authorize(customer, Kind.LOAD, customer.plain(10)).sw == SW.NO_PRECISE_DIAGNOSIS
 
 
@@ -131,9 +131,9 @@ class TestInForce:
 
     def test_a_blank_ring(self) -> None:
         """REQ-REC-7."""
-        assert place_in_force(bytes(960)) == 0
+        assert place_in_force(bytes(992)) == 0
         with pytest.raises(RuntimeError, match="no sheet of the ring"):
-            place_in_force(b"\xff" * 960)
+            place_in_force(b"\xff" * 992)
 
 
 class TestSlots:
