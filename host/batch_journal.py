@@ -7,6 +7,7 @@ happens to this program. A lock file beside it lets one program write; others ma
 """
 
 import fcntl
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -320,7 +321,7 @@ class BatchJournal:
 
     def issue(self, chip: bytes, key_version: int, check_values: CheckValues) -> None:
         """The card was made and read back."""
-        told = " ".join(f"{name}={value}" for name, value in check_values)
+        told = json.dumps(check_values)
         with self._transaction():
             self._finish(chip, "issued", "issued", key_version=key_version, check_values=told)
 

@@ -1,5 +1,6 @@
 """What stands in a batch journal (batch_journal.py): its tables, the indexes by which every look-up goes, and the records that come out."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +107,6 @@ def entry_of(columns: tuple[Any, ...]) -> Entry:
     if card[0] is None:
         return Entry(batch_id, batch, order, row_state, row_state)
     chip, identity, state, version, told, reason, resumed, assigned_at, ended_at = card
-    pairs = (pair.partition("=") for pair in (told or "").split())
-    values = tuple((name, value) for name, _, value in pairs)
+    values = tuple((name, value) for name, value in json.loads(told or "[]"))
     known = (chip, identity, version or 0, values, reason or "", resumed, assigned_at, ended_at or "")
     return Entry(batch_id, batch, order, row_state, state, *known)
