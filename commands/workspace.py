@@ -58,6 +58,10 @@ class Workspace:
         self._file: FileVault | None = None
         self._masters: Masters | None = None
 
+    def of(self, product_file: Path) -> "Workspace":
+        """The same folder with another product."""
+        return Workspace(self.home, product_file)
+
     @property
     def product_path(self) -> Path:
         """Where the card product's file is, or would be."""

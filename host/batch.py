@@ -25,7 +25,7 @@ from .errors import CardFault, CardRefused, DialogError, JournalError, VaultErro
 from .personalization import CustomerOrder, IssuerKeys, Order, ShopOrder
 from .product import Product
 
-__all__ = ["FAILURES_MAX", "BatchKeys", "CardReader", "CardResult", "Line", "Verdict", "check_keys", "order_of"]
+__all__ = ["FAILURES", "FAILURES_MAX", "BatchKeys", "CardReader", "CardResult", "Line", "Verdict", "check_keys", "order_of"]
 
 T = TypeVar("T")
 FAILURES_MAX = 5

@@ -18,7 +18,8 @@ from joren.simulator.chip import IDEAL
 from joren.simulator.reader import Reader
 
 __all__ = [
-    "CUSTOMERS", "LETTERS", "MASTERS", "PRODUCT", "SHOPS", "MemoryReader", "Workshop", "blank", "chip_of", "identity_on", "open_journal", "take_in",
+    "CUSTOMERS", "LETTERS", "MASTERS", "PRODUCT", "SHOPS", "MemoryReader", "Workshop", "blank", "chip_of", "identity_on", "open_journal",
+    "take_in",
 ]  # fmt: skip
 
 MASTERS = Masters.create(lambda size: bytes(range(0x60, 0x60 + size)))
@@ -54,7 +55,9 @@ def open_journal(folder: Path, product: Product = PRODUCT, *, writer: bool = Tru
     return BatchJournal(folder / "batch.sqlite", product.programme, product.cards.id_prefix, writer=writer)
 
 
-def take_in(journal: BatchJournal, folder: Path, text: str, product: Product = PRODUCT, *, name: str = "batch", skip_bad: bool = False) -> Batch:
+def take_in(
+    journal: BatchJournal, folder: Path, text: str, product: Product = PRODUCT, *, name: str = "batch", skip_bad: bool = False
+) -> Batch:
     """The batch of a CSV file with this text, taken in unless it was before."""
     path = folder / f"{name}.csv"
     path.write_text(text, encoding="utf-8")
