@@ -39,14 +39,12 @@ class SecureMessages:
     """The state of one session: keys at work, chaining value, counter, level. `mac_size` is 8 or 16."""
 
     __slots__ = (
-        "_c_decryption", "_c_mac", "_chain", "_counter", "_keys", "_lazy_enc", "_lazy_rmac", "_level", "_mac", "_r_encryption", "_r_mac",
-        "mac_size",
+        "_c_decryption", "_c_mac", "_chain", "_counter", "_keys", "_lazy_enc", "_level", "_r_encryption", "_r_mac", "mac_size",
     )  # fmt: skip
 
     def __init__(self, keys: SessionKeys, level: Level, mac_size: int) -> None:
-        self._keys, self._mac = keys, SessionCipher(keys.mac)
+        self._keys = keys
         self._lazy_enc: SessionCipher | None = None
-        self._lazy_rmac: SessionCipher | None = None
         self._chain, self._counter = bytes(BLOCK), 0
         self.level, self.mac_size = level, mac_size
 
@@ -66,19 +64,13 @@ class SecureMessages:
             self._lazy_enc = SessionCipher(self._keys.enc)
         return self._lazy_enc
 
-    @property
-    def _rmac(self) -> SessionCipher:
-        if self._lazy_rmac is None:
-            self._lazy_rmac = SessionCipher(self._keys.rmac)
-        return self._lazy_rmac
-
     def card_cryptogram(self, context: bytes) -> bytes:
         """The card's proof, 8 or 16 bytes; `context` is host challenge | card challenge (6.2.2.2)."""
-        return kdf(self._mac.mac, CARD_CRYPTOGRAM, context, self.mac_size)
+        return kdf(self._keys.mac.cmac, CARD_CRYPTOGRAM, context, self.mac_size)
 
     def host_cryptogram(self, context: bytes) -> bytes:
         """The host's proof, likewise (6.2.2.3)."""
-        return kdf(self._mac.mac, HOST_CRYPTOGRAM, context, self.mac_size)
+        return kdf(self._keys.mac.cmac, HOST_CRYPTOGRAM, context, self.mac_size)
 
     def room(self, lc_max: int) -> int:
         """The most bytes of plain data that fit into a command whose data field has at most lc_max bytes."""
@@ -89,7 +81,7 @@ class SecureMessages:
         """The whole C-MAC, 16 bytes, of a command with its data encrypted where they are; changes nothing."""
         size = len(data) + self.mac_size
         lc = b"\x00" + size.to_bytes(2) if extended or size > 0xFF else bytes((size,))
-        return self._mac.mac(self._chain + bytes((class_for_mac(cla), ins, p1, p2)) + lc + data)
+        return self._keys.mac.cmac(self._chain + bytes((class_for_mac(cla), ins, p1, p2)) + lc + data)
 
     def authenticate(self, command: Command, extended: bool = False) -> Command:
         """EXTERNAL AUTHENTICATE, with plain CLA, protected: always by a C-MAC alone, from a chaining value of zeros (6.2.3)."""
@@ -188,7 +180,7 @@ class SecureMessages:
         return Response(plain, response.sw)
 
     def _response_mac(self, data: bytes, sw: int) -> bytes:
-        return self._rmac.mac(self._chain + data + sw.to_bytes(2))[: self.mac_size]
+        return self._keys.rmac.cmac(self._chain + data + sw.to_bytes(2))[: self.mac_size]
 
     def _decrypted(self, data: bytes, direction: int) -> bytes | None:
         """The data without padding; None where there are no whole blocks, or no 80 before zeros.
