@@ -2,7 +2,8 @@
 
 How it works. Making a cipher object costs more than the few blocks of an APDU do. A kept CBC encryptor goes on from its last block of
 output; that block, added to the first block of the next input, cancels the chaining. So encryption is one call, for a counter put before
-the data becomes their initial vector. CBC decryption is ECB decryption of all blocks at once, and one addition.
+the data becomes their initial vector. A kept CBC decryptor goes on from its last block of input: it is given the initial vector first, and
+what that decrypts to is dropped.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from .key import Key
 __all__ = ["SessionCipher"]
 
 BLOCK = 16
+Update = Callable[[bytes], bytes]
 
 
 class SessionCipher:
@@ -23,8 +25,8 @@ class SessionCipher:
 
     def __init__(self, key: Key) -> None:
         self._key = key
-        self._encrypt = Cipher(algorithms.AES(key.reveal()), modes.CBC(bytes(BLOCK))).encryptor().update
-        self._decrypt: Callable[[bytes], bytes] | None = None
+        self._encrypt: Update | None = None
+        self._decrypt: Update | None = None
         self._last = 0
 
     def encrypt(self, counter: int, data: bytes) -> bytes:
@@ -34,13 +36,16 @@ class SessionCipher:
     def decrypt(self, counter: int, data: bytes) -> bytes:
         """The same, taken back."""
         if self._decrypt is None:
-            # ECB of all blocks, which CBC is made of below.
-            self._decrypt = Cipher(algorithms.AES(self._key.reveal()), modes.ECB()).decryptor().update  # noqa: S305
-        chained = int.from_bytes(self._chained(counter, b"") + data[:-BLOCK])
-        return (int.from_bytes(self._decrypt(data)) ^ chained).to_bytes(len(data))
+            self._decrypt = self._cipher().decryptor().update
+        return self._decrypt(self._chained(counter) + data)[BLOCK:]
 
-    def _chained(self, counter: int, data: bytes) -> bytes:
+    def _chained(self, counter: int, data: bytes = b"") -> bytes:
         """AES of a counter, and behind it the data in AES-CBC."""
+        if self._encrypt is None:
+            self._encrypt = self._cipher().encryptor().update
         encrypted = self._encrypt((counter ^ self._last).to_bytes(BLOCK) + data)
         self._last = int.from_bytes(encrypted[-BLOCK:])
         return encrypted
+
+    def _cipher(self) -> Cipher[modes.CBC]:
+        return Cipher(algorithms.AES(self._key.reveal()), modes.CBC(bytes(BLOCK)))

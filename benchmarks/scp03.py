@@ -57,7 +57,7 @@ class Record:
         authenticated = card.process(authenticating.command)
         assert isinstance(authenticated, Response)
         session = authenticating.open(authenticated)
-        self.initialized = initialized
+        self.initialized, self.authenticated = initialized, authenticated
         self.commands: list[bytes] = []
         self.answers: list[bytes] = []
         for _ in range(COMMANDS):
@@ -74,7 +74,7 @@ class Record:
         opening.initialize_update().encode()
         authenticating = opening.authenticate(self.initialized, keys)
         authenticating.command.encode()
-        return authenticating.open(Response(b"", 0x9000))
+        return authenticating.open(self.authenticated)
 
 
 def ours(record: Record) -> Prepare:
