@@ -62,8 +62,8 @@ class SecureMessages:
     def command_mac(self, cla: int, ins: int, p1: int, p2: int, data: bytes, extended: bool) -> bytes:
         """The whole C-MAC, 16 bytes, of a command with its data encrypted where they are; changes nothing."""
         size = len(data) + self.mac_size
-        lc = b"\x00" + size.to_bytes(2) if extended or size > 0xFF else bytes((size,))
-        return self._keys.mac.cmac(self._chain + bytes((class_for_mac(cla), ins, p1, p2)) + lc + data)
+        lc = (0x00, size >> 8, size & 0xFF) if extended or size > 0xFF else (size,)
+        return self._keys.mac.cmac(self._chain + bytes((class_for_mac(cla), ins, p1, p2, *lc)) + data)
 
     def authenticate(self, cla: int, proof: bytes) -> Command:
         """EXTERNAL AUTHENTICATE, of a plain CLA, protected: always by a C-MAC alone, from a chaining value of zeros (6.2.3)."""

@@ -49,19 +49,22 @@ def parse_tlv(data: bytes) -> list[Tlv]:
     """All data objects in data, one after the other, to the very end. Raises MalformedTlv with the offset."""
     new_tuple = tuple.__new__  # makes a Tlv in half the time that Tlv() takes
     found, offset, size = [], 0, len(data)
-    while offset < size:
-        tag, start = data[offset], offset + 1
-        if tag & 0x1F == 0x1F and start < size and data[start] < 0x80:
-            tag, start = tag << 8 | data[start], start + 1
-        elif tag & 0x1F == 0x1F or not tag:
-            tag, start = _parse_tag(data, offset)
-        length = data[start] if start < size else 0xFF
-        start += 1
-        end = start + length
-        if length >= 0x80 or end > size:
-            start, end = _parse_length(data, start - 1)
-        found.append(new_tuple(Tlv, (tag, data[start:end])))
-        offset = end
+    try:
+        while offset < size:
+            tag, length, start = data[offset], data[offset + 1], offset + 2
+            if tag & 0x1F == 0x1F or not tag:
+                if tag and length < 0x80:
+                    tag, length, start = tag << 8 | length, data[start], start + 1
+                else:
+                    tag, start = _parse_tag(data, offset)
+                    length, start = data[start], start + 1
+            end = start + length
+            if length >= 0x80 or end > size:
+                start, end = _parse_length(data, start - 1)
+            found.append(new_tuple(Tlv, (tag, data[start:end])))
+            offset = end
+    except IndexError:
+        raise MalformedTlv(f"offset {offset}: a whole tag and length expected, {data[offset:].hex().upper()} came") from None
     return found
 
 
@@ -104,8 +107,6 @@ def _parse_tag(data: bytes, offset: int) -> tuple[int, int]:
 
 
 def _parse_length(data: bytes, offset: int) -> tuple[int, int]:
-    if offset >= len(data):
-        raise MalformedTlv(f"offset {offset}: length missing")
     length, start = data[offset], offset + 1
     if length >= 0x80:
         size = length & 0x7F

@@ -61,7 +61,7 @@ def read_by_the_rules(raw: bytes) -> list[tuple[int, bytes]] | None:
     return objects
 
 
-@given(st.lists(st.sampled_from((0x00, 0x01, 0x02, 0x03, 0x1F, 0x50, 0x7F, 0x80, 0x81, 0x82, 0x83, 0x84, 0x9F, 0xFF)), max_size=12))
+@given(st.lists(st.sampled_from((0x00, 0x00, 0x01, 0x02, 0x03, 0x1F, 0x50, 0x7F, 0x80, 0x81, 0x82, 0x83, 0x84, 0x9F, 0xFF)), max_size=12))
 def test_every_header_is_read_by_the_rules(values: list[int]) -> None:
     """Also those that the loop of parse_tlv reads by itself."""
     raw, expected = bytes(values), read_by_the_rules(bytes(values))
@@ -76,14 +76,18 @@ def test_every_header_is_read_by_the_rules(values: list[int]) -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ("50015A9F", "offset 3: tag cut short"),
+        ("50015A9F", "offset 3: a whole tag and length expected, 9F came"),
         ("50015A9F8041", "offset 3: tag not minimal"),
-        ("50015A9F02", "offset 5: length missing"),
+        ("50015A9F02", "offset 3: a whole tag and length expected, 9F02 came"),
+        ("50015A9F81", "offset 3: tag cut short"),
+        ("50015A9F8101", "offset 3: a whole tag and length expected, 9F8101 came"),
+        ("50015A50", "offset 3: a whole tag and length expected, 50 came"),
         ("50015A9F0202AA", "offset 6: 2 bytes of value expected, 1 came"),
         ("50015A508101AA", "offset 4: length not minimal"),
         ("50015A5080", "offset 4: a definite length of up to 3 bytes expected, 80 came"),
         ("8480" + "00" * 200, "offset 1: a definite length of up to 3 bytes expected, 80 came"),
-        ("50015A00", "offset 3: a tag expected, 00 came"),
+        ("50015A0000", "offset 3: a tag expected, 00 came"),
+        ("50015A00", "offset 3: a whole tag and length expected, 00 came"),
     ],
 )
 def test_a_refusal_names_the_offset(raw: str, message: str) -> None:
