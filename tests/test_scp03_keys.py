@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joren.apdu import SW, Key, MacMismatch, Response
-from joren.apdu.cmac import cmac
 from joren.apdu.record import MalformedRecord
 from joren.apdu.scp03 import (
     ChannelRefused,
@@ -41,21 +40,14 @@ def test_derivation_agrees_with_the_library(key: bytes, constant: int, context: 
 
 @given(
     AES_KEYS,
-    st.lists(st.tuples(st.sampled_from("ebdm"), st.binary(min_size=16, max_size=16), st.binary(min_size=1, max_size=100)), max_size=8),
+    st.lists(st.tuples(st.booleans(), st.binary(min_size=16, max_size=16), st.binary(min_size=1, max_size=100)), max_size=8),
 )
-def test_the_kept_cipher_agrees_with_the_library_in_any_order(key: bytes, steps: list[tuple[str, bytes, bytes]]) -> None:
+def test_the_kept_cipher_agrees_with_the_library_in_any_order(key: bytes, steps: list[tuple[bool, bytes, bytes]]) -> None:
     cipher = SessionCipher(Key(key))
-    for step, iv, message in steps:
+    for back, iv, message in steps:
         blocks = message.ljust(-(-len(message) // 16) * 16, b"\x5a")
-        match step:
-            case "e":
-                assert cipher.encrypt(int.from_bytes(iv), blocks) == cbc(key, aes(key, iv), blocks)
-            case "d":
-                assert cipher.decrypt(int.from_bytes(iv), blocks) == cbc(key, aes(key, iv), blocks, back=True)
-            case "b":
-                assert cipher.block(int.from_bytes(iv)) == int.from_bytes(aes(key, iv))
-            case _:
-                assert cipher.mac(message) == cmac(key, message)
+        work = cipher.decrypt if back else cipher.encrypt
+        assert work(int.from_bytes(iv), blocks) == cbc(key, aes(key, iv), blocks, back=back)
 
 
 def test_a_set_has_keys_of_one_length_and_a_version() -> None:
