@@ -12,6 +12,7 @@ from joren.commands.demo import demo
 from joren.commands.estimate import estimate
 from joren.commands.keys import keys
 from joren.commands.output import Commands
+from joren.commands.personalize import personalize
 from joren.commands.profiles import profiles
 from joren.commands.shop import shop
 from joren.commands.tear import tear
@@ -68,7 +69,26 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "joren", "_JOREN_COMPLETE").source())
 
 
-for command in (demo, card, shop, tap, redeem, load, pay, void, settle, trace, decode, tear, estimate, wear, profiles, keys, completion):
+for command in (
+    demo,
+    card,
+    shop,
+    tap,
+    redeem,
+    load,
+    pay,
+    void,
+    settle,
+    trace,
+    decode,
+    tear,
+    estimate,
+    wear,
+    profiles,
+    keys,
+    personalize,
+    completion,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -67,10 +67,19 @@ class Workspace:
         self._file: FileVault | None = None
         self._masters: Masters | None = None
 
+    def of(self, product_file: Path) -> "Workspace":
+        """The same folder with another product."""
+        return Workspace(self.home, product_file)
+
+    @property
+    def product_path(self) -> Path:
+        """Where the card product's file is, or would be."""
+        return self._product_file or self.home / "product.toml"
+
     @property
     def product(self) -> Product:
         """The card product."""
-        path = self._product_file or self.home / "product.toml"
+        path = self.product_path
         return Product.load(path) if self._product_file or path.exists() else DEFAULT_PRODUCT
 
     @property
@@ -125,8 +134,9 @@ class Workspace:
 
     @property
     def offers(self) -> Offers:
-        """The offers of offers.toml in the folder; none without it."""
-        path = self.home / "offers.toml"
+        """The offers that the product names, in the file beside it, or else of offers.toml in the folder; none without it."""
+        product, named = self.product, self.product_path.parent
+        path = named / product.cards.offers if product.cards.offers else self.home / "offers.toml"
         return Offers.load(path) if path.exists() else Offers()
 
     @contextmanager

@@ -14,7 +14,7 @@ from joren.apdu.tlv import build_dgi
 from joren.applet.applet import Refused
 from joren.host import CardFault, CardLost, CardRefused, Dialog, Fate, Granted, HostError, SoftwareKeys, Till
 from joren.host.ceremony import KeyRing
-from joren.simulator.card_manager_data import GpIns
+from joren.apdu.gp import GpIns
 from joren.simulator.memory import PowerCut
 from support import Counter, Fault, card_number
 from vectorfile import rows
