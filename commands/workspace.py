@@ -19,7 +19,7 @@ from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Key, Response, aid
 from joren.host import DEFAULT_PRODUCT, HostError, Masters, Offers, Product
 from joren.host.guard import FileGuard
 from joren.host.pkcs11_uri import Pkcs11Uri
-from joren.host.vault import VaultStore
+from joren.host.vault import NamedVault, VaultStore
 from joren.host.vault_file import FileVault
 from joren.simulator.card_manager_chip import make_managed_chip
 from joren.simulator.card_manager_memory import Production
@@ -91,12 +91,16 @@ class Workspace:
 
     @property
     def vault(self) -> VaultStore:
-        """Where the masters are, opened at the first use."""
+        """Where the masters are, by the names that the product has for them; opened at the first use."""
         if self._vault_uri is None:
-            return self._keys_file
+            return self._named(self._keys_file)
         if self._vault is None:
             self._vault = open_vault(self._vault_uri, self._vault_pin_file)
-        return self._vault
+        return self._named(self._vault)
+
+    def _named(self, vault: VaultStore) -> VaultStore:
+        names = self.product.keys
+        return vault if all(role == name for role, name in names.items()) else NamedVault(vault, names)
 
     @property
     def vault_text(self) -> str:
