@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
-from joren.apdu import AID_CUSTOMER, AID_SHOP, PENDING_SIZE, Command, Ending, Ins, LifeCycle, LinkLost, Response, Transmit, aid
+from joren.apdu import AID_CUSTOMER, AID_SHOP, CLA_JOREN, PENDING_SIZE, Command, Ending, Ins, LifeCycle, LinkLost, Response, Transmit, aid
+from joren.apdu.tlv import build_dgi
 from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
 from joren.host import (
@@ -91,12 +92,25 @@ def scripts() -> Iterator[Script]:
     recorder = Recorder()
     product, masters = DEFAULT_PRODUCT, recorder.masters
     yield from recorder.record("issue", issue_customer(product, masters, CARD_ID, pin=PIN, puk=PUK))
+    yield from recorder.record("masters of another version", _other_masters())
     yield from recorder.record("issue", issue_shop(product, masters, 2, 1, 100_000, 100_000))
     for kind, till in recorder.tills.items():
         yield from _sales(recorder, kind, till)
     yield from _torn_sales(recorder, recorder.tills["two-card"])
     yield from _pins(recorder)
     yield from _states(recorder)
+
+
+def _other_masters() -> Dialog[None]:
+    """A block of STORE DATA to a blank shop card: SHOP and LOAD masters of version 2, beside which those of version 1 come to stand.
+
+    The rank rules come last, so that a commit too early, after a master, leaves something out.
+    """
+    yield from select_shop(PROGRAMME)
+    others = Masters.create(lambda size: bytes(range(101, 101 + size)))
+    dgis = {0x8012: b"\x02" + others.shop.reveal(), 0x8014: b"\x02" + others.load.reveal(), 0x0102: DEFAULT_PRODUCT.rules.encode()}
+    block = b"".join(build_dgi(tag, value) for tag, value in dgis.items())
+    yield from ask(Slot.SHOP, Command(CLA_JOREN, Ins.STORE_DATA, 0x08, 0x00, block), 0)
 
 
 def _sales(recorder: Recorder, kind: str, till: Till) -> Iterator[Script]:
