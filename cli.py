@@ -43,7 +43,7 @@ def main(ctx: click.Context, home: Path, product: Path | None) -> None:
       joren demo
 
     Exit codes: 0 done; 1 a fault of joren; 2 a wrong argument; 3 a card refused; 4 a card broke the protocol; 5 the link to a card was
-    lost, the sale may be pending; 6 a file can not be used.
+    lost, the sale may be pending; 6 a file or a vault can not be used.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

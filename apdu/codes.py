@@ -57,9 +57,9 @@ class Ins(IntEnum):
     COMMIT = 0x34
     PROVE = 0x36
     GET_RESULT = 0x38
-    COMPUTE = 0x50
-    AUTHORIZE = 0x52
-    RATIFY = 0x54
+    COMPUTE = 0x40
+    AUTHORIZE = 0x42
+    RATIFY = 0x44
     MANAGE_CHANNEL = 0x70
     GET_CHALLENGE = 0x84
     SELECT = 0xA4

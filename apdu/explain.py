@@ -17,6 +17,7 @@ from .layouts import (
     OUTCOME,
     PENDING_ENTRY,
     RANK_RULES,
+    SHEET,
     SHOP_INFO,
     SHOP_LOG_RECORD,
     STATE,
@@ -170,6 +171,7 @@ DGI_NAMES = {
     0x0103: "limits",
     0x0201: "programme, shop and terminal",
     0x0202: "ceilings",
+    0x0203: "refill",
     **{0x8000 + key_ref: f"key {label(key_ref)}" for key_ref in KeyRef},
     0x8012: "master key SHOP",
     0x8014: "master key LOAD",
@@ -190,8 +192,9 @@ CLOSINGS = {int(Ending.NOT_COMMITTED): " NOT COMMITTED", int(Ending.COMMITTED): 
 SELECTED = {0x00: ", template", 0x0C: ", record alone", 0x02: ", next, template", 0x0E: ", next, record alone"}
 CHANNELS = {number: f" {number}" if number else "" for number in range(4)}
 RECORDS = {0x0C: " of the log", 0x14: " of the pending entries"}
-OBJECTS = {1: ", rank rules and limits", 2: ", totals", 3: ", tries left", 4: ", key versions"}
+OBJECTS = {1: ", rank rules and limits", 2: ", totals", 3: ", tries left", 4: ", key versions", 5: ", balance sheet"}
 PIN = {0x81: ", PIN"}
+VERSIONS = {version: f", key version {version}" if version else ", highest key version" for version in range(256)}
 
 MAC, PROOF, RECEIPT = parts("8s", "mac"), parts("8s", "proof"), parts("8s", "receipt")
 SESSION = parts("8sH8s", "card_id counter nonce")
@@ -205,6 +208,8 @@ INFOS = (CUSTOMER_INFO, SHOP_INFO)
 CHANNEL = parts("B", "channel")
 NOTHING = _fixed(())
 DONE = _fixed(OUTCOME + RECEIPT + PROOF)
+BLOCKS = {0x08: ", block", 0x88: ", last block", 0x28: ", secured block", 0xA8: ", last secured block"}
+
 COMMANDS: dict[tuple[int, int], Row] = {
     (CLA_ISO, Ins.SELECT): Row(
         {0x04: ""},
@@ -224,7 +229,7 @@ COMMANDS: dict[tuple[int, int], Row] = {
         RECORD_NUMBERS, RECORDS, NOTHING, _by_p2({0x0C: (SHOP_LOG_RECORD, TRANSACTION + RECEIPT), 0x14: (PENDING_ENTRY,)})
     ),
     (CLA_ISO, Ins.GET_DATA): Row(
-        {1: ""}, OBJECTS, NOTHING, _by_p2({1: (RANK_RULES + LIMITS,), 2: (TOTALS,), 3: (TRIES,), 4: (KEY_VERSIONS,)})
+        {1: ""}, OBJECTS, NOTHING, _by_p2({1: (RANK_RULES + LIMITS,), 2: (TOTALS,), 3: (TRIES,), 4: (KEY_VERSIONS,), 5: (SHEET,)})
     ),
     (CLA_JOREN, Ins.TRANSACT): Row(KINDS, KEYS, _fixed(ORDER + MAC), DONE),
     (CLA_JOREN, Ins.GET_STATE): Row(ZERO, ZERO, NOTHING, _fixed(STATE + MAC)),
@@ -240,15 +245,15 @@ COMMANDS: dict[tuple[int, int], Row] = {
     ),
     (CLA_JOREN, Ins.COMPUTE): Row(
         EARNING,
-        ZERO,
+        VERSIONS,
         _fixed(SESSION + parts("B", "rules_version") + STATE + MAC + REQUEST),
         _fixed(parts("BIH", "slot sequence points") + STATE + MAC),
     ),
-    (CLA_JOREN, Ins.AUTHORIZE): Row(AUTHORIZED, ZERO, _fixed(SESSION + REQUEST), _fixed(parts("BI", "slot sequence") + MAC)),
+    (CLA_JOREN, Ins.AUTHORIZE): Row(AUTHORIZED, VERSIONS, _fixed(SESSION + REQUEST), _fixed(parts("BI", "slot sequence") + MAC)),
     (CLA_JOREN, Ins.RATIFY): Row(
         CLOSINGS, SLOTS, _by_p1({0: (parts("H8s", "counter_now nonce") + MAC,), 1: (OUTCOME + PROOF,), 2: ((),)}), NOTHING
     ),
-    (CLA_JOREN, Ins.STORE_DATA): Row({0x08: ", block", 0x88: ", last block"}, NUMBERS, _data_groupings, NOTHING),
+    (CLA_JOREN, Ins.STORE_DATA): Row(BLOCKS, NUMBERS, _data_groupings, NOTHING),
     (CLA_JOREN, Ins.SET_STATUS): Row({0x40: ""}, STATES, _fixed(MAC), NOTHING),
 }
 """(CLA, INS) to what they mean (docs/spec/customer.md, docs/spec/shop.md)."""

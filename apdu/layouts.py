@@ -12,6 +12,7 @@ from typing import Any
 from .cards import CustomerInfo, Limits, PendingEntry, ShopInfo, Totals
 from .codes import AID_CUSTOMER, AID_SHOP, Ending, KeyRef, Kind, LifeCycle
 from .record import Record
+from .sheet import BalanceSheet
 from .state import DEFAULT_RULES, RankRules, Slot, State
 from .transaction import Order, Outcome, Transaction
 
@@ -24,6 +25,7 @@ __all__ = [
     "OUTCOME",
     "PENDING_ENTRY",
     "RANK_RULES",
+    "SHEET",
     "SHOP_INFO",
     "SHOP_LOG_RECORD",
     "STATE",
@@ -246,6 +248,7 @@ SHOP_INFO = _record(ShopInfo)
 PENDING_ENTRY = _record(PendingEntry)
 SHOP_LOG_RECORD = (*PENDING_ENTRY, Part("ending", 1, _named(ENDINGS)))
 TOTALS = _record(Totals)
+SHEET = _record(BalanceSheet, state=STATE)
 TRIES = tuple(Part(name, 1, _tries) for name in ("pin_tries", "puk_tries"))
 KEY_VERSIONS = tuple(Part(f"keys[{index}]", 2, _key_version) for index in range(len(KeyRef)))
 AIDS = {length: Part("aid", length, _aid) for length in range(5, 17)}

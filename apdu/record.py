@@ -49,4 +49,4 @@ class Record:
 @cache
 def _fields_of(record: type[Record]) -> Callable[[Any], tuple[Any, ...]]:
     """Gets the values of all fields, in their order. Every record has two or more."""
-    return attrgetter(*record.__slots__)
+    return attrgetter(*(field.name for field in fields(record)))  # type: ignore[arg-type]

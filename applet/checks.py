@@ -1,5 +1,6 @@
 """Checks that customer card and shop card make alike, each raising Refused with the status word the spec names."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from hmac import compare_digest
 
@@ -9,8 +10,19 @@ from joren.apdu.state import RankRules, State
 from joren.apdu.transaction import Order
 
 from .applet import Refused
+from .platform import SecureChannel
 
-__all__ = ["check_category_and_factor", "check_mac", "check_plain_order", "check_time", "decode_state", "limits_of", "rules_of"]
+__all__ = [
+    "check_any_mac",
+    "check_category_and_factor",
+    "check_mac",
+    "check_plain_order",
+    "check_secured",
+    "check_time",
+    "decode_state",
+    "limits_of",
+    "rules_of",
+]
 
 rules_of = lru_cache(maxsize=64)(RankRules.decode)
 """The rules in 80 bytes of a card's memory."""
@@ -22,6 +34,18 @@ def check_mac(expected: bytes, mac: bytes) -> None:
     """Compares in constant time: 6988 (REQ-MAC-2)."""
     if not compare_digest(expected, mac):
         raise Refused(SW.MAC_INCORRECT)
+
+
+def check_any_mac(expected: Iterable[bytes], mac: bytes) -> None:
+    """One of the expected ones, each compared in constant time: 6988."""
+    if not any(compare_digest(one, mac) for one in expected):
+        raise Refused(SW.MAC_INCORRECT)
+
+
+def check_secured(channel: SecureChannel | None, *, answer: bool = False) -> None:
+    """What is the issuer's alone comes through a secure channel with C-MAC, and where it is an `answer` with R-MAC: 6982 (REQ-ADM-2)."""
+    if channel is None or not channel.c_mac or (answer and not channel.r_mac):
+        raise Refused(SW.SECURITY_STATUS_NOT_SATISFIED)
 
 
 def check_category_and_factor(category: int, factor_tenths: int, limits: Limits) -> None:

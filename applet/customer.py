@@ -12,11 +12,11 @@ from joren.apdu.state import State
 from joren.apdu.tlv import build_tlv
 
 from .applet import NEEDS, Needs, Refused
-from .checks import check_mac
+from .checks import check_mac, check_secured
 from .customer_memory import CustomerMemory
 from .dispatch import Form, Forms, any_of, check_form, check_le, fixed, guarded
 from .lifecycle import ALLOWED_CUSTOMER, SELECT_STATUS, next_state
-from .personalize import CustomerData, store_data
+from .personalize import STORE_P1, CustomerData, store_data
 from .pin import Pin
 from .platform import Platform
 from .rank import aged, rank_at, score_at
@@ -43,6 +43,8 @@ COMMIT_FORM = Form(frozenset({58}), 32)
 PROVE_FORM = Form(frozenset({18}), 63)
 STORE_FORM = Form(frozenset(range(1, 256)), 0)
 ADMIN_FORM = Form(frozenset({8}), 0)
+SECURED_ADMIN_FORM = Form(frozenset({0, 8}), 0)
+STATES = (LifeCycle.ISSUED, LifeCycle.BLOCKED, LifeCycle.TERMINATED)
 LOG_FORM = Form(frozenset({0}), 44)
 
 FORMS: Forms = {
@@ -52,13 +54,15 @@ FORMS: Forms = {
     (CLA_JOREN, Ins.PROVE): any_of({(0, key): PROVE_FORM for key in (KeyRef.TILL, KeyRef.SHOP, KeyRef.LOAD)}),
     (CLA_JOREN, Ins.GET_RESULT): any_of({(0, 0): Form(frozenset({2}), 3), (1, 0): Form(frozenset({2}), 31)}),
     (CLA_ISO, Ins.READ_RECORD): lambda p1, p2: LOG_FORM if p1 and p2 == 0x0C else None,
-    (CLA_ISO, Ins.GET_DATA): any_of({(1, tag): Form(frozenset({0}), length) for tag, length in ((1, 98), (3, 2), (4, 10))}),
+    (CLA_ISO, Ins.GET_DATA): any_of({(1, tag): Form(frozenset({0}), length) for tag, length in ((1, 98), (3, 2), (4, 10), (5, 46))}),
     (CLA_ISO, Ins.VERIFY): any_of({(0, 0x81): Form(frozenset({0, 8}), 0)}),
     (CLA_ISO, Ins.CHANGE_REFERENCE_DATA): fixed(0, 0x81, 16, 0),
     (CLA_ISO, Ins.RESET_RETRY_COUNTER): fixed(0, 0x81, 16, 0),
-    (CLA_JOREN, Ins.STORE_DATA): lambda p1, _p2: STORE_FORM if p1 in (0x08, 0x88) else None,
-    (CLA_JOREN, Ins.SET_STATUS): any_of({(0x40, s): ADMIN_FORM for s in (LifeCycle.ISSUED, LifeCycle.BLOCKED, LifeCycle.TERMINATED)}),
+    (CLA_JOREN, Ins.STORE_DATA): lambda p1, _p2: STORE_FORM if p1 in STORE_P1 else None,
+    (CLA_JOREN, Ins.SET_STATUS): any_of({(0x40, state): ADMIN_FORM for state in STATES}),
 }
+SECURED_FORMS: Forms = {**FORMS, (CLA_JOREN, Ins.SET_STATUS): any_of({(0x40, state): SECURED_ADMIN_FORM for state in STATES})}
+"""Through a secure channel SET STATUS may come without a MAC (REQ-ADM-2)."""
 
 
 class CustomerCard:
@@ -103,6 +107,7 @@ class CustomerCard:
             counter=memory.counter,
             nonce=memory.nonce.get(),
             rank=state[1],
+            key_version=memory.key_version,
         ).encode()
         answer = info if command.p2 & 0x0C else build_tlv(0x6F, build_tlv(0x84, self.aid) + build_tlv(0x85, info))
         return Response(answer, SELECT_STATUS[memory.status])
@@ -113,7 +118,7 @@ class CustomerCard:
         return modes | (any(purse_max) << 2) | (self.pin.present << 3)
 
     def _process(self, command: Command) -> Response:
-        check_form(command, FORMS, ALLOWED_CUSTOMER[self.memory.status])
+        check_form(command, FORMS if self.platform.channel is None else SECURED_FORMS, ALLOWED_CUSTOMER[self.memory.status])
         return Response(HANDLERS[command.ins](self, command), SW.OK)
 
     def _transact(self, command: Command) -> bytes:
@@ -175,6 +180,11 @@ class CustomerCard:
 
     def _get_data(self, command: Command) -> bytes:
         memory = self.memory
+        if command.p2 == 5:
+            check_secured(self.platform.channel, answer=True)
+            return memory.sheet.encode()
+        if memory.status == LifeCycle.TERMINATED:
+            raise Refused(SW.CONDITIONS_NOT_SATISFIED)
         if command.p2 == 1:
             return memory.rules_raw + memory.limits_cells.get()
         if command.p2 == 3:
@@ -200,8 +210,11 @@ class CustomerCard:
     def _set_status(self, command: Command) -> bytes:
         memory = self.memory
         state = next_state(memory.status, command.p2)
-        message = messages.admin(memory.head, memory.counter, memory.nonce.get(), state)
-        check_mac(memory.key(KeyRef.ADMIN).mac8(message), command.data)
+        if command.data:
+            message = messages.admin(memory.head, memory.counter, memory.nonce.get(), state)
+            check_mac(memory.key(KeyRef.ADMIN).mac8(message), command.data)
+        else:
+            check_secured(self.platform.channel)
         memory.life_cycle.put(0, bytes((state,)))
         memory.draw_nonce()
         return b""

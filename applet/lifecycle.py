@@ -34,17 +34,28 @@ ALLOWED_CUSTOMER: dict[int, frozenset[Ins]] = {
     LifeCycle.ISSUED: frozenset(
         {
             Ins.TRANSACT, Ins.GET_STATE, Ins.COMMIT, Ins.PROVE, Ins.GET_RESULT, Ins.READ_RECORD, Ins.GET_DATA,
-            Ins.VERIFY, Ins.CHANGE_REFERENCE_DATA, Ins.RESET_RETRY_COUNTER, Ins.SET_STATUS,
+            Ins.VERIFY, Ins.CHANGE_REFERENCE_DATA, Ins.RESET_RETRY_COUNTER, Ins.SET_STATUS, Ins.STORE_DATA,
         }
     ),
-    LifeCycle.BLOCKED: frozenset({Ins.PROVE, Ins.GET_DATA, Ins.SET_STATUS}),
-    LifeCycle.TERMINATED: frozenset(),
+    LifeCycle.BLOCKED: frozenset({Ins.PROVE, Ins.GET_DATA, Ins.SET_STATUS, Ins.STORE_DATA}),
+    LifeCycle.TERMINATED: frozenset({Ins.GET_DATA}),
 }  # fmt: skip
 
 ALLOWED_SHOP: dict[int, frozenset[Ins]] = {
     LifeCycle.SELECTABLE: frozenset({Ins.STORE_DATA}),
-    LifeCycle.ISSUED: frozenset({Ins.COMPUTE, Ins.AUTHORIZE, Ins.RATIFY, Ins.GET_CHALLENGE, Ins.READ_RECORD, Ins.GET_DATA, Ins.SET_STATUS}),
-    LifeCycle.BLOCKED: frozenset({Ins.RATIFY, Ins.GET_CHALLENGE, Ins.READ_RECORD, Ins.GET_DATA, Ins.SET_STATUS}),
+    LifeCycle.ISSUED: frozenset(
+        {
+            Ins.COMPUTE,
+            Ins.AUTHORIZE,
+            Ins.RATIFY,
+            Ins.GET_CHALLENGE,
+            Ins.READ_RECORD,
+            Ins.GET_DATA,
+            Ins.SET_STATUS,
+            Ins.STORE_DATA,
+        }
+    ),
+    LifeCycle.BLOCKED: frozenset({Ins.RATIFY, Ins.GET_CHALLENGE, Ins.READ_RECORD, Ins.GET_DATA, Ins.SET_STATUS, Ins.STORE_DATA}),
     LifeCycle.TERMINATED: frozenset({Ins.READ_RECORD, Ins.GET_DATA}),
 }
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from joren.apdu import Key
 
-__all__ = ["CardKey", "Cells", "Platform", "Until"]
+__all__ = ["CardKey", "Cells", "Platform", "SecureChannel", "Until"]
 
 
 class Until(Enum):
@@ -46,8 +46,35 @@ class CardKey(Protocol):
         """A key of its own for label and context (REQ-KEY-2); the caller forgets it when its command ends."""
 
 
+class SecureChannel(Protocol):
+    """The session with the card manager that the command in hand came through (Java Card: org.globalplatform.SecureChannel)."""
+
+    @property
+    def c_mac(self) -> bool:
+        """Whether commands are authenticated."""
+
+    @property
+    def r_mac(self) -> bool:
+        """Whether answers are authenticated too."""
+
+    @property
+    def c_decryption(self) -> bool:
+        """Whether their data came encrypted too."""
+
+    def decrypt(self, data: bytes) -> bytes:
+        """Whole blocks of 16 bytes that are encrypted under the session's Key-DEK. Raises ValueError for others."""
+
+
 class Platform(Protocol):
     """The chip as one applet instance sees it. Names are unique within the instance."""
+
+    @property
+    def development(self) -> bool:
+        """Whether it is a chip for development, on which cards are personalized in the clear (REQ-PER-5)."""
+
+    @property
+    def channel(self) -> SecureChannel | None:
+        """The secure channel of the command in hand; None where it came in the clear."""
 
     def persistent(self, name: str, size: int, *, secret: bool = False) -> Cells:
         """Allocates zeroed persistent memory. `secret` cells (PINs) are kept out of readable images."""

@@ -1,33 +1,29 @@
-"""The balance sheet: all that a transaction changes, 46 bytes (docs/spec/records.md, REQ-PTS-1 to REQ-PTS-3)."""
+"""What a transaction does to the balance sheet (docs/spec/records.md, REQ-PTS-1 to REQ-PTS-3)."""
 
 from dataclasses import dataclass, replace
-from struct import Struct
-from typing import ClassVar
 
 from joren.apdu import SW
-from joren.apdu.record import Record
+from joren.apdu.sheet import BalanceSheet
 
 from .applet import Refused
 
 __all__ = ["Sheet"]
 
+POINTS_MAX = 0xFFFFFFFF
+
 
 @dataclass(frozen=True, slots=True)
-class Sheet(Record):
-    """State (32 bytes, encoded), points in two periods, number of the current period, purse."""
-
-    FORMAT: ClassVar[Struct] = Struct(">32sIIHI")
-
-    state: bytes
-    points_now: int
-    points_before: int
-    period: int
-    purse_minor: int
+class Sheet(BalanceSheet):
+    """A balance sheet and its next ones. Points saturate (REQ-REC-5)."""
 
     @property
     def points_balance(self) -> int:
         """Points in both periods."""
-        return self.points_now + self.points_before
+        return min(self.points_now + self.points_before, POINTS_MAX)
+
+    def earned(self, points: int) -> "Sheet":
+        """The sheet with more points."""
+        return replace(self, points_now=min(self.points_now + points, POINTS_MAX))
 
     def rolled(self, hour: int, period_hours: int) -> "Sheet":
         """The sheet at an hour: points of older periods are gone; time going back rolls nothing (REQ-PTS-1)."""
@@ -55,6 +51,3 @@ class Sheet(Record):
         if amount_minor > purse_max_minor - self.purse_minor:
             raise Refused(SW.BALANCE_TOO_LARGE)
         return replace(self, purse_minor=self.purse_minor + amount_minor)
-
-
-assert Sheet.FORMAT.size == 46

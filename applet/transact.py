@@ -83,7 +83,7 @@ def _earn(memory: CustomerMemory, pin: Pin, kind: int, key_ref: int, order: Orde
     if kind == Kind.PAY_AND_EARN:
         needed = _check_pin(pin, order.amount, limits.pay_pin_from_minor)
         sheet = sheet.paid(order.amount)
-    sheet = replace(sheet, state=after.encode(), points_now=sheet.points_now + points)
+    sheet = replace(sheet, state=after.encode()).earned(points)
     return _finish(memory, kind, key_ref, order, sheet, points, pin if needed else None)
 
 

@@ -9,8 +9,10 @@ from secrets import token_bytes
 import click
 
 from joren.apdu import LifeCycle
-from joren.host import CardRefused, HostError, Slot, issue_customer, run, set_customer_status
+from joren.host import CardRefused, HostError, Slot, run, set_customer_status
+from joren.host.desk import make_card
 from joren.host.kiosk import read_receipts, view_customer
+from joren.host.personalization import CustomerOrder
 from joren.host.pin import change_pin, unblock_pin
 from joren.host.selecting import select_customer
 from joren.simulator.image import image_of, load_image, save_image
@@ -57,9 +59,12 @@ def new(workspace: Workspace, name: str, card_id: str | None, profile: str, pin_
     with workspace.alone():
         path = workspace.new_path(CARDS, name)
         _check_new(workspace, identity)
-        dialog = issue_customer(workspace.product, workspace.masters, identity, pin=pin, puk=puk)
+        product = workspace.product
+        dialog = make_card(product, workspace.masters, CustomerOrder(identity, pin, puk), guard=workspace.guard())
         with workspace.followed(CARDS, workspace.blank(CARDS, load_profile(profile)), path) as reader:
-            info = run(dialog, {Slot.CUSTOMER: reader.transmit})
+            links = {Slot.CUSTOMER: reader.transmit}
+            run(dialog, links)
+            info = run(select_customer(product.programme), links)
     fields = {"name": name, "image": str(path), "profile": profile, **identity_fields(info)}
     reply("card-new", fields, lambda: click.echo(f"{name}: card {fields['card_id']}, {fields['state']}, in {path}"))
 
@@ -129,7 +134,7 @@ def image(workspace: Workspace, card: str, out: Path | None, with_secrets: bool)
     if with_secrets and out is None:
         raise HostError("--with-secrets: --out FILE expected as well; keys are never shown")
     with workspace.alone():
-        storage = workspace.masters.storage
+        storage = workspace.storage
         chip = load_image(workspace.path(CARDS, card), storage)
         if out is not None:
             save_image(chip, out, storage, with_secrets=with_secrets)

@@ -57,11 +57,11 @@ class Street:
     """A till with software keys, tills with shop cards, and a card for every customer of the log, all on chips in this process."""
 
     def __init__(self, product: Product, masters: Masters, profile: Profile = IDEAL, meter: CardMeter | None = None) -> None:
-        self.profile = profile
+        self.profile = profile.for_development()
         self.meter = meter
         self.product = product
         self.masters = masters
-        keys = SoftwareKeys(product.programme, 1, 0, masters.till)
+        keys = SoftwareKeys(product.programme, 1, 0, masters.group_master("till", product.programme))
         self.software = Counter("software keys", Till(keys, Journal(":memory:")), by_card=False)
         self.with_cards = [
             Counter(f"shop card {number}", Till(ShopCardHolder(product.programme), Journal(":memory:")), by_card=True)
@@ -108,7 +108,10 @@ class Street:
         return {slot: reader.transmit for slot, reader in self.readers[counter.name].items()}
 
     def _shop_card(self, number: int) -> Reader:
-        reader, chip = self._reader("shop card", slot_protocol(self.profile)), Chip(b"shop card" + number.to_bytes(4), self.profile)
+        reader, chip = (
+            self._reader("shop card", slot_protocol(self.profile)),
+            Chip(b"shop card" + number.to_bytes(4), self.profile),
+        )
         chip.install(ShopCard, aid(AID_SHOP, self.product.programme))
         reader.insert(chip)
         run(issue_shop(self.product, self.masters, number, 1, ALL, 0, may_load=False), {Slot.SHOP: reader.transmit})

@@ -123,7 +123,7 @@ def _chips(workspace: Workspace, on: str | None, on_shop: str | None) -> dict[Sl
     for slot, name in ((Slot.CUSTOMER, on), (Slot.SHOP, on_shop)):
         if name is not None:
             with workspace.alone():
-                chips[slot] = load_image(workspace.path(SLOTS[slot], name), workspace.masters.storage)
+                chips[slot] = load_image(workspace.path(SLOTS[slot], name), workspace.storage)
     return chips
 
 

@@ -3,7 +3,8 @@
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,17 +12,18 @@ import click
 from rich.text import Text
 
 from joren.apdu import Key, KeyRef, messages
-from joren.apdu.diversify import AN10922, EMV, JOREN, KDF3, SCHEMES, VISA2, DesKey, SetScheme, Step, scheme
-from joren.host import HostError, Masters
+from joren.apdu.diversify import AN10922, EMV, JOREN, KDF3, SCHEMES, VISA2, DesKey, SetScheme, scheme
+from joren.host import HostError, Masters, VaultError
 from joren.host.ceremony import Component, combine, parse_component
+from joren.host.masters import GROUPS
+from joren.host.vault import MASTER_NAMES, Vault, VaultStore
+from joren.host.vault_file import MemoryVault
 
 from .output import Commands, console, json_option, reply, table
-from .workspace import CARDS, SHOPS, Workspace, pass_workspace
+from .workspace import Workspace, pass_workspace
 
 __all__ = ["keys"]
 
-KEY_FILE = "keys.json"
-NAMES = tuple(field.name for field in fields(Masters))
 CARD_LABELS = tuple(ref.name.lower() for ref in KeyRef)
 SHOP_LABEL = "shop-admin"
 ID_SIZE = 8
@@ -49,22 +51,45 @@ def check(workspace: Workspace) -> None:
       joren keys check
     """
     with workspace.alone():
-        masters = workspace.masters
-    path = workspace.home / KEY_FILE
-    found = [(name, _master(masters, name)) for name in NAMES]
-    told = [{"name": name, **_key_fields(key)} for name, key in found]
-    rows = [(name, _cipher(key), str(key.version), _kcv(key)) for name, key in found]
-    picture = table(("master", "cipher", "version", "check value"), rows, frozenset({"version"}))
-    reply("keys", {"file": str(path), "masters": told}, lambda: console().print(picture))
+        vault, storage = workspace.vault, workspace.storage
+    told = [_master_fields(vault, name, version) for name in MASTER_NAMES for version in _versions(vault, name)]
+    told.append({"name": "storage", **_key_fields(storage)})
+    rows = [(row["name"], row["cipher"], str(row["version"]), row["check_value"]) for row in told]
+    missing = [name for name in MASTER_NAMES if not _versions(vault, name)]
+    signing = _signing(vault)
+
+    def show() -> None:
+        console().print(table(("master", "cipher", "version", "check value"), rows, frozenset({"version"})))
+        click.echo(f"signing key: {f'P-256, SHA-256 of the public key begins {signing[:16]}' if signing else 'none'}")
+        if missing:
+            click.echo(f"not there: {', '.join(missing)}; joren keys generate makes them")
+
+    reply("keys", {"vault": workspace.vault_text, "masters": told, "missing": missing, "signing_key_sha256": signing}, show)
+
+
+class Noting:
+    """A vault that notes what went through its masters, so that an explanation shows the very blocks that were used."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self.blocks: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._vault, name)
+
+    def cmac(self, name: str, version: int, message: bytes) -> bytes:
+        """As the vault does."""
+        self.blocks.append(message)
+        return self._vault.cmac(name, version, message)
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One key of a card: the master it came from, how, and the key itself."""
+    """One key of a card: the master it came from, which blocks of data went through it, and the key itself."""
 
-    master: str
-    of: Key | DesKey
-    step: Step
+    name: str
+    master: dict[str, Any]
+    blocks: tuple[bytes, ...]
     key: Key | DesKey
     label: str | None = None
 
@@ -73,20 +98,23 @@ class Made:
 @click.option("--scheme", "name", metavar="NAME", default="joren", show_default=True, help=f"One of {', '.join(SCHEMES)}.")
 @click.option("--id", "card_id", metavar="HEX", help="A card id, 8 bytes; the data are the programme and it.")
 @click.option("--data", metavar="HEX", help="The diversification data themselves, as the card told them.")
-@click.option("--master", metavar="NAME", help="For a scheme that is not joren: which master; admin if left out.")
+@click.option("--master", metavar="NAME", help="For a scheme that is not joren: which master; manager if left out.")
+@click.option("--version", type=click.IntRange(1, 0xFF), help="Which version of the masters; the newest if left out.")
 @click.option("--shop-card", is_flag=True, help="The id is a shop card's: 00 00 00, terminal, shop.")
 @json_option
 @pass_workspace
-def explain(workspace: Workspace, name: str, card_id: str | None, data: str | None, master: str | None, shop_card: bool) -> None:
+def explain(
+    workspace: Workspace, name: str, card_id: str | None, data: str | None, master: str | None, version: int | None, shop_card: bool
+) -> None:
     """Show how a card's keys come about: master, data, what goes through which function, check values.
 
-    The masters are the workspace's. A scheme with 3DES takes the bytes of a master as a 3DES key.
+    The masters are the vault's. A scheme with 3DES takes the bytes of a master as a 3DES key; it and an10922 ask for a vault in a file.
 
     \b
     Examples:
       joren keys explain --id 0102030405060708
       joren keys explain --id 0000000100000002 --shop-card
-      joren keys explain --scheme visa2 --data 00004181116665F5B830
+      joren keys explain --scheme kdf3 --data 00004181116665F5B830
     """
     if name != "joren" and shop_card:
         raise HostError(f"--shop-card: with the scheme joren alone, {name} came")
@@ -94,15 +122,18 @@ def explain(workspace: Workspace, name: str, card_id: str | None, data: str | No
         raise HostError("--master: every key of the scheme joren has its own master; leave it out")
     context = _data(workspace, card_id, data, shop_card)
     with workspace.alone():
-        masters = workspace.masters
+        vault = workspace.vault
     try:
         found = scheme(name)
-        made = _of_joren(masters, context, shop_card) if name == JOREN.name else _of_one(name, masters, master or "admin", context)
+        JOREN.check(Key(bytes(16)), context) if found is JOREN else None
+        made = (
+            _of_joren(vault, context, version, shop_card) if found is JOREN else _of_one(name, vault, master or "manager", version, context)
+        )
     except ValueError as error:
         raise HostError(str(error)) from None
     chain = [
-        {"name": m.step.name, "label": m.label, "master": m.master, "master_check_value": _kcv(m.of),
-         "blocks": [_hex(block) for block in m.step.blocks], **_key_fields(m.key)}
+        {"name": m.name, "label": m.label, "master": m.master["name"], "master_version": m.master["version"],
+         "master_check_value": m.master["check_value"], "blocks": [_hex(block) for block in m.blocks], **_key_fields(m.key)}
         for m in made
     ]  # fmt: skip
     told = {"scheme": found.name, "source": found.source, "function": found.function, "data": _hex(context), "keys": chain}
@@ -113,7 +144,7 @@ def explain(workspace: Workspace, name: str, card_id: str | None, data: str | No
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE FILE...")
 @click.option("--cipher", type=click.Choice(list(CIPHERS)), default="aes", show_default=True, help="What the key is for.")
 @click.option("--expect", metavar="HEX", help="The check value the key shall have, 3 bytes.")
-@click.option("--into", metavar="NAME", help="Make the key this master of the workspace; where there are no cards yet.")
+@click.option("--into", metavar="NAME", help="Take the key into the vault, as a new version of this master.")
 @json_option
 @pass_workspace
 def combine_command(workspace: Workspace, files: tuple[Path, ...], cipher: str, expect: str | None, into: str | None) -> None:
@@ -129,52 +160,70 @@ def combine_command(workspace: Workspace, files: tuple[Path, ...], cipher: str, 
     """
     kind = CIPHERS[cipher]
     wanted = None if expect is None else _bytes("--expect", expect, 3)
-    if into is not None and into not in NAMES:
-        raise HostError(f"--into: one of {', '.join(NAMES)} expected, {into!r} came")
+    if into is not None and into not in MASTER_NAMES:
+        raise HostError(f"--into: one of {', '.join(MASTER_NAMES)} expected, {into!r} came")
     parts: Sequence[Component[Key | DesKey]] = [_component(kind, number, path) for number, path in enumerate(files, 1)]
     key = combine(parts, into or "combined", check_value=wanted)
-    if into is not None:
-        _write(workspace, into, key)
+    version = None if into is None else _write(workspace, into, key)
     components = [{"file": str(path), "check_value": _kcv(part.key)} for path, part in zip(files, parts, strict=True)]
-    told = {"components": components, **_key_fields(key), "written_to": into}
+    told = {"components": components, "cipher": _cipher(key), "check_value": _kcv(key), "written_to": into, "master_version": version}
 
     def show() -> None:
         rows = [(row["file"], row["check_value"]) for row in components] + [(f"combined, {_cipher(key)}", _kcv(key))]
         console().print(table(("component", "check value"), rows))
         if into is not None:
-            click.echo(f"now the {into} master in {workspace.home / KEY_FILE}")
+            click.echo(f"now version {version} of the {into} master in {workspace.vault_text}")
 
     reply("keys-combine", told, show)
 
 
-def _of_joren(masters: Masters, context: bytes, shop_card: bool) -> list[Made]:
-    """REQ-KEY-2, REQ-KEY-4: each label has its own master."""
+def _of_joren(vault: VaultStore, context: bytes, version: int | None, shop_card: bool) -> list[Made]:
+    """REQ-KEY-2, REQ-KEY-4, REQ-KEY-6: each label has its own master, some by way of the group master of a programme."""
+    noting = Noting(vault)
+    masters, programme, card_id = Masters(noting), int.from_bytes(context[:2]), context[2:]
+    if shop_card:
+        key = masters.shop_admin_key(programme, int.from_bytes(card_id[4:]), card_id[3], version)
+        return [Made(SHOP_LABEL, _master_fields(vault, "shop_admin", key.version), tuple(noting.blocks), key, SHOP_LABEL)]
     made = []
-    for label in (SHOP_LABEL,) if shop_card else CARD_LABELS:
-        name = label.replace("-", "_")
-        master = _master(masters, name)
-        (step,) = JOREN.steps(master, context, label.encode())
-        made.append(Made(name, master, step, JOREN.derive(master, context, label.encode()), label))
+    for ref, label in zip(KeyRef, CARD_LABELS, strict=True):
+        noting.blocks.clear()
+        key = masters.card_key(ref, programme, card_id, version)
+        root = _master_fields(vault, label, key.version)
+        if label not in GROUPS:
+            made.append(Made(label, root, tuple(noting.blocks), key, label))
+            continue
+        group = masters.group_master(label, programme, version)
+        made.append(Made(group.name, root, tuple(noting.blocks), group, group.name))
+        (step,) = JOREN.steps(group, context, label.encode())
+        made.append(Made(label, {"name": group.name, **_key_fields(group)}, step.blocks, key, label))
     return made
 
 
-def _of_one(name: str, masters: Masters, master_name: str, data: bytes) -> list[Made]:
+def _of_one(name: str, vault: VaultStore, master_name: str, version: int | None, data: bytes) -> list[Made]:
     """The keys of a scheme in which all come from one master."""
-    if master_name not in NAMES:
-        raise HostError(f"--master: one of {', '.join(NAMES)} expected, {master_name!r} came")
-    master = _master(masters, master_name)
+    if master_name not in MASTER_NAMES:
+        raise HostError(f"--master: one of {', '.join(MASTER_NAMES)} expected, {master_name!r} came")
+    version = vault.versions(master_name)[-1] if version is None else version
+    told = _master_fields(vault, master_name, version)
+    if name == KDF3.name:
+        KDF3.check(Key(bytes(16)), data)
+        noting = Noting(vault)
+        key_set = Masters(noting).key_set(master_name, data, version)
+        each = zip(("ENC", "MAC", "DEK"), noting.blocks, (key_set.enc, key_set.mac, key_set.dek), strict=True)
+        return [Made(purpose, told, (block,), key) for purpose, block, key in each]
+    if not isinstance(vault, MemoryVault):
+        raise HostError(f"--scheme {name}: it needs the bytes of the master, which never leave this vault; take joren or kdf3")
+    master = vault.key(master_name, version)
     if name == AN10922.name:
         (step,) = AN10922.steps(master, data)
-        return [Made(master_name, master, step, AN10922.derive(master, data))]
-    if name == KDF3.name:
-        return _of_set(KDF3, master_name, master, data)
-    return _of_set(DES_SETS[name], master_name, DesKey(master.reveal(), master.name, master.version), data)
+        return [Made(step.name, told, step.blocks, AN10922.derive(master, data))]
+    return _of_set(DES_SETS[name], master_name, DesKey(master.reveal(), master.name, version), data)
 
 
 def _of_set(found: SetScheme[K], master_name: str, master: K, data: bytes) -> list[Made]:
-    derived = found.derive(master, data)
+    derived, told = found.derive(master, data), {"name": master_name, **_key_fields(master)}
     steps = found.steps(master, data)
-    return [Made(master_name, master, step, key) for step, key in zip(steps, (derived.enc, derived.mac, derived.dek), strict=True)]
+    return [Made(step.name, told, step.blocks, key) for step, key in zip(steps, (derived.enc, derived.mac, derived.dek), strict=True)]
 
 
 def _data(workspace: Workspace, card_id: str | None, data: str | None, shop_card: bool) -> bytes:
@@ -216,18 +265,15 @@ def _component(kind: type[Key] | type[DesKey], number: int, path: Path) -> Compo
         raise HostError(f"{path}: {error}") from None
 
 
-def _write(workspace: Workspace, name: str, key: Key | DesKey) -> None:
-    """The masters anew with this one, whole or not at all. Raises HostError where cards were made with the old one."""
+def _write(workspace: Workspace, name: str, key: Key | DesKey) -> int:
+    """Into the vault as a new version, which is told. Raises HostError."""
+    if not isinstance(key, Key):
+        raise HostError(f"--into {name}: an AES key expected, {key!r} came; nothing was written")
     with workspace.alone():
-        masters = workspace.masters
-        if not isinstance(key, Key) or len(key) != len(_master(masters, name)):
-            raise HostError(f"--into {name}: an AES key of {len(_master(masters, name))} bytes expected, {key!r} came; nothing was written")
-        if workspace.names(CARDS) or workspace.names(SHOPS):
-            raise HostError(f"--into {name}: there are cards made with the master that is there; nothing was written")
-        new = workspace.home / f"{KEY_FILE}.new"
-        new.unlink(missing_ok=True)
-        replace(masters, **{name: key}).save_file(new)
-        new.replace(workspace.home / KEY_FILE)
+        vault = workspace.vault
+        version = max(_versions(vault, name), default=0) + 1
+        vault.put(name, version, key)
+        return version
 
 
 def _show(name: str, source: str, function: str, data: bytes, made: list[Made]) -> None:
@@ -237,22 +283,44 @@ def _show(name: str, source: str, function: str, data: bytes, made: list[Made]) 
         Text(f"data {_hex(data)}" if name != JOREN.name else f"context {_hex(data)}: programme {_hex(data[:2])}, card {_hex(data[2:])}")
     )
     for one in made:
-        out.print(Text(f"{one.step.name}: {_cipher(one.key)}, check value {_kcv(one.key)}"))
-        out.print(Text(f"  master {one.master}, {_cipher(one.of)}, version {one.of.version}, check value {_kcv(one.of)}"))
-        for block in one.step.blocks:
-            out.print(Text(f"  {function} of {_block(block, data, one.label)}"))
+        of = one.master
+        out.print(Text(f"{one.name}: {_cipher(one.key)}, check value {_kcv(one.key)}"))
+        out.print(Text(f"  master {of['name']}, {of['cipher']}, version {of['version']}, check value {of['check_value']}"))
+        for block in one.blocks:
+            out.print(Text(f"  {function} of {_block(block, one.label)}"))
 
 
-def _block(block: bytes, data: bytes, label: str | None) -> str:
+def _block(block: bytes, label: str | None) -> str:
     """What goes through the function: in parts where there is a label, number | label | 00 | context | length in bits (REQ-KEY-2)."""
     if label is None:
         return _hex(block)
-    return f"{_hex(block[:1])} | {_hex(label.encode())} '{label}' | 00 | {_hex(data)} | {_hex(block[-2:])}"
+    context = block[1 + len(label) + 1 : -2]
+    return f"{_hex(block[:1])} | {_hex(label.encode())} '{label}' | 00 | {_hex(context)} | {_hex(block[-2:])}"
 
 
-def _master(masters: Masters, name: str) -> Key:
-    key: Key = getattr(masters, name)
-    return key
+def _versions(vault: Vault, name: str) -> tuple[int, ...]:
+    """None where there is no such master."""
+    try:
+        return vault.versions(name)
+    except VaultError:
+        raise
+    except HostError:
+        return ()
+
+
+def _signing(vault: Vault) -> str | None:
+    """The SHA-256 of the public key, in hexadecimal; None where there is no signing key."""
+    try:
+        return _hex(sha256(vault.public_key).digest())
+    except VaultError:
+        raise
+    except HostError:
+        return None
+
+
+def _master_fields(vault: VaultStore, name: str, version: int) -> dict[str, Any]:
+    check_value = vault.check_value(name, version)
+    return {"name": name, "cipher": f"AES-{vault.size(name, version) * 8}", "version": version, "check_value": _hex(check_value)}
 
 
 def _key_fields(key: Key | DesKey) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """How every command answers: text for people, with `--json` one JSON object, and an exit code that says whose fault it was.
 
 0 done; 1 a fault of joren; 2 a wrong command line or argument; 3 a card refused; 4 a card broke the protocol; 5 the link to a card was
-lost; 6 a file can not be used.
+lost; 6 a file or a vault can not be used.
 """
 
 import json
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError
+from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError, LinkLost, VaultError
 from joren.host.replay.log import BadLog
 from joren.simulator.chip import DoesNotFit
 from joren.simulator.image import BadImage
@@ -29,10 +29,12 @@ WIDE = 1_000
 PIPE_CLOSED = 141
 META = "joren.json"
 EXIT_CODES: dict[type[Exception], int] = {
+    VaultError: 6,
     HostError: 2,
     CardRefused: 3,
     CardFault: 4,
     CardLost: 5,
+    LinkLost: 5,
     JournalError: 6,
     BadImage: 6,
     BadLog: 6,

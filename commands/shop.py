@@ -4,8 +4,10 @@ from contextlib import suppress
 
 import click
 
-from joren.host import CardRefused, HostError, Slot, issue_shop, run, set_shop_status
+from joren.host import CardRefused, HostError, Slot, run, set_shop_status
+from joren.host.desk import make_card
 from joren.host.kiosk import view_shop
+from joren.host.personalization import ShopOrder
 from joren.host.selecting import select_shop
 from joren.simulator.profile import load_profile
 
@@ -50,9 +52,12 @@ def new(workspace: Workspace, name: str, number: int | None, terminal: int, poin
         number = number or max((shop for shop, _ in taken), default=SOFTWARE_SHOP) + 1
         if (number, terminal) in taken:
             raise HostError(f"shop {number}, terminal {terminal}: there is a shop card of this number already; give it another terminal")
-        dialog = issue_shop(product, workspace.masters, number, terminal, points, product.minor(money), may_load=may_load)
+        order = ShopOrder(number, terminal, points, product.minor(money), may_load)
+        dialog = make_card(product, workspace.masters, order, guard=workspace.guard())
         with workspace.followed(SHOPS, workspace.blank(SHOPS, load_profile(profile)), path) as reader:
-            info = run(dialog, {Slot.SHOP: reader.transmit})
+            links = {Slot.SHOP: reader.transmit}
+            run(dialog, links)
+            info = run(select_shop(product.programme), links)
     fields = {"name": name, "image": str(path), "profile": profile, **shop_identity(info)}
     reply("shop-new", fields, lambda: click.echo(f"{name}: shop {info.shop}, terminal {info.terminal}, {fields['state']}, in {path}"))
 

@@ -146,7 +146,7 @@ def _from_trace(workspace: Workspace, trace: Path, card: str | None, shop_card: 
         for place, name in ((CARDS, card), (SHOPS, shop_card)):
             if name is not None:
                 of_card = [line for line in lines if line.reader == place.what]
-                chip = load_image(workspace.path(place, name), workspace.masters.storage)
+                chip = load_image(workspace.path(place, name), workspace.storage)
                 protocol = _protocol_of(chip, of_card, name)
                 found.append(Script(f"{trace.name}: {place.what}", chip, _commands_of(of_card), protocol))
     if not found:

@@ -64,7 +64,7 @@ def tear_all(profiles: Sequence[Profile], seed: int, number: int) -> Everything:
     found, sales = Everything(list(scripts()), seed), cases()
     everywhere = []
     for profile in profiles:
-        there = [placed(script, script.chip.on(profile)) for script in found.scripts]
+        there = [placed(script, script.chip.on(profile.for_development())) for script in found.scripts]
         tears = tuple(tear for script in _track(there, f"{profile.name}: scripts torn") for tear in explore(script))
         there_sales = [replace(case, profile=profile.name, stage=case.stage.on(profile)) for case in sales]
         before = found.figures.settled

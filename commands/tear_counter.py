@@ -74,7 +74,8 @@ class Stage:
         """The till's keys, not opened."""
         if self.by_card:
             return ShopCardHolder(PROGRAMME)
-        return SoftwareKeys(PROGRAMME, SHOP, TERMINAL, self.masters.till, self.masters.load)
+        till, load = (self.masters.group_master(name, PROGRAMME) for name in ("till", "load"))
+        return SoftwareKeys(PROGRAMME, SHOP, TERMINAL, till, load)
 
 
 class Counter:

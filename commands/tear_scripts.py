@@ -48,7 +48,8 @@ class Recorder:
         self.chips = {Slot.CUSTOMER: Chip(b"torn customer"), Slot.SHOP: Chip(b"torn shop")}
         self.chips[Slot.CUSTOMER].install(CustomerCard, aid(AID_CUSTOMER, PROGRAMME))
         self.chips[Slot.SHOP].install(ShopCard, aid(AID_SHOP, PROGRAMME))
-        keys = SoftwareKeys(PROGRAMME, 1, 0, self.masters.till, self.masters.load, random=bytes)
+        till, load = (self.masters.group_master(name, PROGRAMME) for name in ("till", "load"))
+        keys = SoftwareKeys(PROGRAMME, 1, 0, till, load, random=bytes)
         self.tills = {"one-card": Till(keys, Journal(":memory:")), "two-card": Till(ShopCardHolder(PROGRAMME), Journal(":memory:"))}
         self.sent: dict[Slot, list[Command]] = {}
         self.lose: When | None = None

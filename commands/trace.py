@@ -87,7 +87,7 @@ def replay_command(workspace: Workspace, file: Path, card: str | None, shop_card
         for place, name in ((CARDS, card), (SHOPS, shop_card)):
             if name is not None:
                 readers[place.what] = Reader(place.what)
-                readers[place.what].insert(load_image(workspace.path(place, name), workspace.masters.storage))
+                readers[place.what].insert(load_image(workspace.path(place, name), workspace.storage))
     if not readers:
         raise HostError("trace replay: --card CARD or --shop-card SHOP expected, or both")
     played = [line for line in lines if line.reader in readers]

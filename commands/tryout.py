@@ -63,7 +63,7 @@ class Tryout:
     def __init__(self, profile: Profile, *, by_card: bool, protocol: Protocol | None = None) -> None:
         masters = Masters.create(lambda size: bytes(range(1, size + 1)))
         self.profile = profile
-        self.chips = {Slot.CUSTOMER: Chip(b"customer on trial", profile), Slot.SHOP: Chip(b"shop on trial", profile)}
+        self.chips = {slot: Chip(f"{slot.name.lower()} on trial".encode(), profile.for_development()) for slot in Slot}
         self.chips[Slot.CUSTOMER].install(CustomerCard, aid(AID_CUSTOMER, PRODUCT.programme))
         self.chips[Slot.SHOP].install(ShopCard, aid(AID_SHOP, PRODUCT.programme))
         self.exchanges: list[Exchange] = []
@@ -77,7 +77,8 @@ class Tryout:
         run(issue_customer(PRODUCT, masters, CARD_ID), self.links)
         run(issue_shop(PRODUCT, masters, 2, 1, ALL, ALL), self.links)
         self.issuing, self.exchanges = self.exchanges, []
-        software = SoftwareKeys(PRODUCT.programme, 1, 0, masters.till, masters.load)
+        till, load = (masters.group_master(name, PRODUCT.programme) for name in ("till", "load"))
+        software = SoftwareKeys(PRODUCT.programme, 1, 0, till, load)
         self.till = Till(ShopCardHolder(PRODUCT.programme) if by_card else software, Journal(":memory:"))
         self.reset()
         self.sell("load first", till_load)

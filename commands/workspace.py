@@ -15,20 +15,24 @@ from secrets import token_bytes
 
 import click
 
-from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Response, aid
-from joren.applet.customer import CustomerCard
-from joren.applet.shop import ShopCard
+from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Key, Response, aid
 from joren.host import DEFAULT_PRODUCT, HostError, Masters, Offers, Product
+from joren.host.guard import FileGuard
+from joren.host.vault import VaultStore
+from joren.host.vault_file import FileVault
+from joren.simulator.card_manager_chip import make_managed_chip
+from joren.simulator.card_manager_memory import Production
 from joren.simulator.chip import IDEAL, Chip
 from joren.simulator.image import BadImage, load_image, save_image
 from joren.simulator.profile import Profile
 from joren.simulator.protocol import slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
+from joren.simulator.roles import ROLES
 
 __all__ = ["CARDS", "SHOPS", "Place", "Workspace", "pass_workspace"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
-SEED_SIZE = 16
+SEED_SIZE, DIVERSIFICATION_SIZE = 16, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,11 @@ class Place:
     folder: str
     what: str
     make: str
+    role: bytes
 
 
-CARDS = Place("cards", "customer card", "joren card new")
-SHOPS = Place("shops", "shop card", "joren shop new")
+CARDS = Place("cards", "customer card", "joren card new", AID_CUSTOMER)
+SHOPS = Place("shops", "shop card", "joren shop new", AID_SHOP)
 
 
 class Workspace:
@@ -50,6 +55,7 @@ class Workspace:
     def __init__(self, home: Path, product_file: Path | None = None) -> None:
         self.home = home
         self._product_file = product_file
+        self._file: FileVault | None = None
         self._masters: Masters | None = None
 
     @property
@@ -60,16 +66,42 @@ class Workspace:
 
     @property
     def masters(self) -> Masters:
-        """The development keys; made, with a word about it, where there are none."""
+        """What the issuer makes from the masters of the vault."""
         if self._masters is None:
+            self._masters = Masters(self.vault)
+        return self._masters
+
+    @property
+    def vault(self) -> VaultStore:
+        """Where the masters are: keys.json."""
+        return self._keys_file
+
+    @property
+    def vault_text(self) -> str:
+        """Where that is, for people."""
+        return str(self.home / "keys.json")
+
+    @property
+    def storage(self) -> Key:
+        """The key under which images of simulated cards wrap their secrets; in keys.json always."""
+        return self._keys_file.storage
+
+    @property
+    def _keys_file(self) -> FileVault:
+        """Made, with a word about it, where there is none."""
+        if self._file is None:
             path = self.home / "keys.json"
             if not path.exists():
                 if self.names(CARDS) or self.names(SHOPS):
                     raise HostError(f"keys {path}: gone, and there are cards made with them; take a copy of it from before")
-                Masters.create().save_file(path)
+                FileVault.create_file(path)
                 click.echo(f"made development keys in {path}; never use them for real cards", err=True)
-            self._masters = Masters.load_file(path)
-        return self._masters
+            self._file = FileVault.load_file(path)
+        return self._file
+
+    def guard(self, *, force: bool = False) -> FileGuard:
+        """The lock-out guard of this folder."""
+        return FileGuard(self.home / "failed-keys.txt", force=force)
 
     @property
     def offers(self) -> Offers:
@@ -114,17 +146,18 @@ class Workspace:
         raise HostError(f"{place.what} {name}: none of this name; there are: {known}")
 
     def blank(self, place: Place, profile: Profile = IDEAL) -> Chip:
-        """A chip of its own with the applet, not personalized. Raises DoesNotFit."""
-        chip = Chip(token_bytes(SEED_SIZE), profile)
-        role, applet = (AID_CUSTOMER, CustomerCard) if place is CARDS else (AID_SHOP, ShopCard)
-        chip.install(applet, aid(role, self.product.programme))
+        """A chip as its maker delivers it: a card manager with transport keys, and room for a card of that place. Raises DoesNotFit."""
+        production = Production(token_bytes(DIVERSIFICATION_SIZE))
+        keys = self.masters.transport_keys(production.diversification_data)
+        chip = make_managed_chip(token_bytes(SEED_SIZE), profile, keys, production)
+        chip.check_fit(ROLES[place.role][1], aid(place.role, self.product.programme))
         return chip
 
     @contextmanager
     def inserted(self, place: Place, name: str) -> Iterator[Reader]:
         """The card in a reader that is named after it; its image follows what the card does."""
         path = self.path(place, name)
-        with self.followed(place, load_image(path, self.masters.storage), path) as reader:
+        with self.followed(place, load_image(path, self.storage), path) as reader:
             yield reader
 
     def each(self, place: Place) -> Iterator[tuple[str, Reader]]:
@@ -132,7 +165,7 @@ class Workspace:
         for name in self.names(place):
             path = self.path(place, name)
             try:
-                chip = load_image(path, self.masters.storage)
+                chip = load_image(path, self.storage)
             except BadImage as error:
                 click.echo(f"joren: passed over, {error}", err=True)
                 continue
@@ -143,7 +176,7 @@ class Workspace:
     def followed(self, place: Place, chip: Chip, path: Path) -> Iterator[Reader]:
         """A chip in a reader; `path` gets its image whenever it has changed."""
         protocol = (tap_protocol if place is CARDS else slot_protocol)(chip.profile)
-        reader, storage = Reader(place.what, protocol), self.masters.storage
+        reader, storage = Reader(place.what, protocol), self.storage
         kept = [(chip.snapshot(), chip.draws, chip.memory.statistics.writes)]
 
         def follow(_reader: str, _event: str, _command: Command | None, _response: Response | None) -> None:

@@ -17,7 +17,7 @@ links = {Slot.CUSTOMER: reader.transmit}
 run(issue_customer(DEFAULT_PRODUCT, masters, bytes.fromhex("0102030405060708")), links)
 
 # The till: who it is, its key, its journal. One method a sale; what it gives is a dialog, which `run` drives over the readers.
-keys = SoftwareKeys(programme=1, shop=1, terminal=0, till_master=masters.till)
+keys = SoftwareKeys(programme=1, shop=1, terminal=0, till_master=masters.group_master("till", programme=1))
 till = Till(keys, Journal(":memory:"))
 granted = run(till.purchase("receipt 4711", hour=100, amount_minor=1250), links)
 print(f"{granted.points} points, rank {granted.rank}, score {granted.score}")

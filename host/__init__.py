@@ -3,7 +3,7 @@
 from joren.apdu import LinkLost, MacMismatch
 
 from .dialog import Ask, Dialog, Done, Slot, feed, resume, run, run_async, start
-from .errors import CardFault, CardLost, CardRefused, DialogError, HostError, JournalError
+from .errors import CardFault, CardLost, CardRefused, DialogError, HostError, JournalError, VaultError
 from .fate import Fate
 from .holder import Acceptor, KeyHolder, shop_card_id
 from .issuer import issue_customer, issue_shop, set_customer_status, set_shop_status
@@ -15,6 +15,7 @@ from .results import Detail, Granted, Receipt, Settled, Standing
 from .shop_holder import ShopCardHolder
 from .software_keys import SoftwareKeys
 from .till import Till
+from .vault import Vault
 
 __all__ = [
     "DEFAULT_PRODUCT",
@@ -47,6 +48,8 @@ __all__ = [
     "SoftwareKeys",
     "Standing",
     "Till",
+    "Vault",
+    "VaultError",
     "feed",
     "issue_customer",
     "issue_shop",

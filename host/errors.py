@@ -4,7 +4,7 @@ from joren.apdu import describe
 
 from .fate import Fate
 
-__all__ = ["CardFault", "CardLost", "CardRefused", "DialogError", "HostError", "JournalError"]
+__all__ = ["CardFault", "CardLost", "CardRefused", "DialogError", "HostError", "JournalError", "VaultError"]
 
 
 class DialogError(Exception):
@@ -13,6 +13,10 @@ class DialogError(Exception):
 
 class HostError(DialogError):
     """The caller asked for what can not be; the sale did not happen. What was pending on the card may have been settled before."""
+
+
+class VaultError(HostError):
+    """The vault with the master keys can not be used: no module, no such token, a wrong PIN, a token that was taken away."""
 
 
 class CardRefused(DialogError):

@@ -4,7 +4,7 @@ How it works. All that a card needs goes in one block, which the card stores and
 pulled out is either as before or issued, and the dialog can be run again. Afterwards what the card tells is compared with what was sent.
 """
 
-from joren.apdu import CLA_ISO, CLA_JOREN, Command, Ins, KeyRef, LifeCycle, messages
+from joren.apdu import CLA_ISO, CLA_JOREN, Command, Ins, Key, KeyRef, LifeCycle, messages
 from joren.apdu.cards import CustomerInfo, Limits, ShopInfo
 from joren.apdu.state import RankRules
 from joren.apdu.tlv import build_dgi
@@ -22,7 +22,6 @@ __all__ = ["issue_customer", "issue_shop", "set_customer_status", "set_shop_stat
 
 LAST_BLOCK = 0x88
 SET_CARD = 0x40
-VERSION = b"\x01"
 RULES_AND_LIMITS = RankRules.SIZE + Limits.FORMAT.size
 
 
@@ -37,7 +36,7 @@ def issue_customer(
         raise HostError(f"card id: 8 bytes, not all zero, expected, {card_id.hex().upper()} came")
     dgis = {0x0101: card_id + product.programme.to_bytes(2), 0x0102: product.rules.encode(), 0x0103: product.limits.encode()}
     for key_ref in KeyRef:
-        dgis[0x8000 | key_ref] = VERSION + masters.card_key(key_ref, product.programme, card_id).reveal()
+        dgis[0x8000 | key_ref] = _versioned(masters.card_key(key_ref, product.programme, card_id))
     dgis |= _pin_dgis(pin, puk)
     return _issue_customer(product, card_id, dgis)
 
@@ -78,11 +77,11 @@ def issue_shop(
         0x0102: product.rules.encode(),
         0x0103: product.limits.encode(),
         0x0202: points.to_bytes(4) + money_minor.to_bytes(4),
-        0x8012: VERSION + masters.shop.reveal(),
-        0x8005: VERSION + masters.shop_admin_key(product.programme, shop, terminal).reveal(),
+        0x8012: _versioned(masters.group_master("shop", product.programme)),
+        0x8005: _versioned(masters.shop_admin_key(product.programme, shop, terminal)),
     }
     if may_load:
-        dgis[0x8014] = VERSION + masters.load.reveal()
+        dgis[0x8014] = _versioned(masters.group_master("load", product.programme))
     return _issue_shop(product, (shop, terminal, points, money_minor), dgis)
 
 
@@ -119,6 +118,10 @@ def set_shop_status(programme: int, masters: Masters, state: LifeCycle) -> Dialo
 def _check_blank(slot: Slot, life_cycle: int) -> None:
     if life_cycle != LifeCycle.SELECTABLE:
         raise HostError(f"{slot.value}: a blank one expected, it is {LifeCycle(life_cycle).name} already; nothing was changed")
+
+
+def _versioned(key: Key) -> bytes:
+    return bytes((key.version,)) + key.reveal()
 
 
 def _store(slot: Slot, dgis: dict[int, bytes]) -> Dialog[None]:

@@ -1,25 +1,18 @@
 """The card manager: an issuer security domain by GlobalPlatform 2.3.1 behind SCP03 (docs/spec/manager.md).
 
 How it works. Every command goes through the card's side of SCP03 first (CardSession); what that hands on is looked up in ROWS, which has
-the checks common to all commands in their order, and a handler. The session, an object of Python, stands for RAM: a transient cell says
-whether it is alive, and where the chip clears that cell the object is thrown away. What must reach beyond the manager's own cells, to
-other instances, it asks of the chip (`Card`).
+the checks common to all commands in their order, and a handler. The same channel stands in front of an instance that is selected on the
+basic channel (`lend`). What must reach beyond the manager's own cells it asks of the chip (`Card`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import ClassVar, Protocol
 
 from joren.apdu import CLA_ISO, CLA_JOREN, SW, Command, MacMismatch, Response
-from joren.apdu.record import MalformedRecord
-from joren.apdu.scp03 import CardSession, CardSettings, Level, Parameter, ScpKeys, decode_put_keys, put_keys_answer
-from joren.apdu.tlv import MalformedTlv, build_tlv
-from joren.applet.applet import Applet, Needs, Refused
-from joren.applet.dispatch import guarded
-from joren.applet.platform import Platform
-
-from .card_manager_data import (
+from joren.apdu.gp import (
     MANAGER_AID,
     MANAGER_PRIVILEGES,
     MODULES,
@@ -36,15 +29,22 @@ from .card_manager_data import (
     registry_data,
     with_key_lengths,
 )
+from joren.apdu.record import MalformedRecord
+from joren.apdu.scp03 import Level, decode_put_keys, put_keys_answer
+from joren.apdu.tlv import MalformedTlv, build_tlv
+from joren.applet.applet import Needs, Refused
+from joren.applet.dispatch import guarded
+from joren.applet.personalize import STORE_P1
+from joren.applet.platform import Platform, SecureChannel
+
+from .card_manager_channel import SCP03_PARAMETER, ManagerChannel, opens
 from .card_manager_memory import CARD_TRANSITIONS, CardState, Entry, ManagerMemory
 
-__all__ = ["ANSWER_MAX", "ROWS", "SCP03_PARAMETER", "Card", "CardManager", "Row", "Security"]
+__all__ = ["ANSWER_MAX", "ROWS", "Card", "CardManager", "Row", "Security"]
 
-SCP03_PARAMETER = Parameter(pseudo_random=True)
-"""i = 70: pseudo-random challenge, R-MAC, R-ENCRYPTION, S8."""
 ANSWER_MAX = 239
 """Bytes of an answer of GET STATUS: with padding and R-MAC it stays below 256."""
-MORE_DATA = 0x6310
+SECURE_MESSAGING = 0x04
 INSTALL_LOAD, INSTALL_SELECTABLE, INSTALL_PERSONALIZATION = 0x02, 0x0C, 0x20
 LAST_BLOCK, LOCK = 0x80, 0x80
 LOADED = 0x01
@@ -73,8 +73,8 @@ class Card(Protocol):
     def sync(self) -> None:
         """After a change of registry or card state: who is selectable, whose sessions end, whose cells are wiped."""
 
-    def instance(self, aid: bytes) -> Applet:
-        """A registered instance."""
+    def hand_on(self, aid: bytes, command: Command, channel: SecureChannel | None) -> Response:
+        """The answer of a registered instance to a command that came through a channel, or in the clear."""
 
     def life_cycle(self, aid: bytes) -> int:
         """Its life cycle state."""
@@ -118,7 +118,7 @@ ROWS: dict[GpIns, Row] = {
     GpIns.INSTALL: Row(lambda p1, p2: p1 in INSTALLS and p2 == 0, 1, LENGTH_MAX, IN_USE, Security.C_MAC),
     GpIns.LOAD: Row(lambda _p1, _p2: True, 0, LENGTH_MAX, IN_USE, Security.C_MAC),
     GpIns.DELETE: Row(lambda p1, p2: p1 == 0 and p2 in (0x00, 0x80), 1, LENGTH_MAX, IN_USE, Security.C_MAC),
-    GpIns.STORE_DATA: Row(lambda p1, _p2: p1 in (0x08, 0x88), 1, LENGTH_MAX, IN_USE, Security.C_DECRYPTION),
+    GpIns.STORE_DATA: Row(lambda p1, _p2: p1 in STORE_P1, 1, LENGTH_MAX, IN_USE, Security.C_DECRYPTION),
 }
 """The table of docs/spec/manager.md (REQ-MAN-3, REQ-MAN-4)."""
 
@@ -132,9 +132,8 @@ class CardManager:
         self.aid = aid
         self.memory = ManagerMemory(platform)
         self._platform = platform
+        self._channel = ManagerChannel(self.memory, platform.random)
         self._card: Card | None = None
-        self._session: CardSession | None = None
-        self._keys: ScpKeys | None = None
         self.memory.state_cells.put(0, bytes((CardState.OP_READY,)))
 
     def attach(self, card: Card) -> None:
@@ -168,41 +167,24 @@ class CardManager:
     def process(self, command: Command) -> Response:
         """Any other command: through the secure channel, then by ROWS. Once the card is terminated there is no channel (REQ-MAN-12)."""
         if self.memory.state is CardState.TERMINATED:
-            self._drop()
-            if command.ins == GpIns.INITIALIZE_UPDATE and command.cla == CLA_JOREN:
-                return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
-            return guarded(self._dispatch, command)
-        opens = command.cla == CLA_JOREN and command.ins == GpIns.INITIALIZE_UPDATE
-        session = self._session_for(opens)
-        outcome = session.process(command, extended=self.card.extended)
-        if session.level is None:
-            self.memory.target.put(0, b"\x00")
-        if isinstance(outcome, Response):
-            if opens and outcome.sw == SW.OK:
-                self._keys = self.memory.key_set(outcome.data[10])
-            return outcome
-        return session.wrap_response(guarded(self._dispatch, outcome))
+            self._channel.drop()
+            return self.process_plain(command)
+        return self._channel.through(self.aid, command, self._dispatch, extended=self.card.extended)
 
-    def _session_for(self, opens: bool) -> CardSession:
-        """The session that RAM holds; a new one where the chip cleared its RAM, and at INITIALIZE UPDATE, which knows new keys."""
-        memory, session = self.memory, self._session
-        if session is None or opens or not memory.session.get(0, 1)[0]:
-            self._drop()
-            key_sets = tuple(memory.key_set(version) for version in memory.versions)
-            diversification_data = memory.production.diversification_data
-            settings = CardSettings(key_sets, SCP03_PARAMETER, diversification_data, self.aid)
-            self._session = session = CardSession(settings, self._platform.random, memory.counters)
-            memory.session.put(0, b"\x01")
-        return session
+    def process_plain(self, command: Command) -> Response:
+        """A command where there is no channel: on a logical channel that is not the basic one, on a card at its end (REQ-MAN-4)."""
+        if opens(command):
+            return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
+        return guarded(partial(self._dispatch, plain=True), command)
 
-    def _drop(self) -> None:
-        self._session = self._keys = None
+    def lend(self, aid: bytes, command: Command) -> Response:
+        """A command for an instance that is selected on the basic channel: through the channel in front of it (REQ-MAN-17)."""
+        channel, card = self._channel, self.card
+        if opens(command) or command.cla & SECURE_MESSAGING or channel.alive:
+            return channel.through(aid, command, lambda meant: card.hand_on(aid, meant, channel.lent), extended=card.extended)
+        return card.hand_on(aid, command, None)
 
-    @property
-    def _level(self) -> Level | None:
-        return None if self._session is None else self._session.level
-
-    def _dispatch(self, command: Command) -> Response:
+    def _dispatch(self, command: Command, plain: bool = False) -> Response:
         """The checks common to all commands, in their order (REQ-MAN-3), and the handler."""
         ins = next((ins for ins in ROWS if ins == command.ins), None)
         if command.cla not in (CLA_ISO, CLA_JOREN):
@@ -216,15 +198,15 @@ class CardManager:
             raise Refused(SW.WRONG_LENGTH)
         if self.memory.state not in row.states:
             raise Refused(SW.CONDITIONS_NOT_SATISFIED)
-        if not self._secure_enough(row.security):
+        if not self._secure_enough(row.security, None if plain else self._channel.level):
             raise Refused(SW.SECURITY_STATUS_NOT_SATISFIED)
         try:
             return self.HANDLERS[ins](self, command)
         except (MalformedRecord, MalformedTlv, MacMismatch):
             raise Refused(SW.WRONG_DATA) from None
 
-    def _secure_enough(self, needed: Security) -> bool:
-        level = self._level
+    @staticmethod
+    def _secure_enough(needed: Security, level: Level | None) -> bool:
         if level is None or needed is Security.NONE:
             return needed is Security.NONE
         return needed is Security.SESSION or (level.c_decryption if needed is Security.C_DECRYPTION else level.c_mac)
@@ -239,7 +221,7 @@ class CardManager:
             0x0066: card_data(SCP03_PARAMETER.encode()),
             0x00E0: key_information(versions),
             0x00C1: build_tlv(0xC1, memory.counters[versions[0]].to_bytes(3)),
-            0x9F7F: cplc(self._serial),
+            0x9F7F: cplc(production.diversification_data),
         }
         if production.iin:
             objects[0x0042] = build_tlv(0x42, production.iin)
@@ -251,13 +233,13 @@ class CardManager:
 
     def _put_key(self, command: Command) -> Response:
         """PUT KEY (REQ-MAN-7, REQ-MAN-8): a whole key set, in one transaction."""
-        memory = self.memory
-        if self._keys is None:
+        memory, session_keys = self.memory, self._channel.keys
+        if session_keys is None:
             raise Refused(SW.SECURITY_STATUS_NOT_SATISFIED)
         if command.p1:
             memory.slot_of(command.p1)
-        keys = decode_put_keys(self._keys.dek, with_key_lengths(command.data))
-        if len(keys.enc) != len(self._keys.enc) or (keys.version != command.p1 and keys.version in memory.versions):
+        keys = decode_put_keys(session_keys.dek, with_key_lengths(command.data))
+        if len(keys.enc) != len(session_keys.enc) or (keys.version != command.p1 and keys.version in memory.versions):
             raise Refused(SW.WRONG_DATA)
         slot = memory.slot_for(command.p1)
         with self._platform.transaction():
@@ -293,7 +275,7 @@ class CardManager:
         for place, data in found:
             if len(answer) + len(data) > ANSWER_MAX:
                 memory.cursor.put(0, bytes((command.p1, place)))
-                return Response(answer, MORE_DATA)
+                return Response(answer, SW.MORE_DATA_AVAILABLE)
             answer += data
         memory.cursor.put(0, bytes(2))
         return Response(answer, SW.OK)
@@ -362,7 +344,7 @@ class CardManager:
         if entry is None:
             raise Refused(SW.CONDITIONS_NOT_SATISFIED)
         self._check_at_rest(entry)
-        return self.card.instance(entry.aid).process(command)
+        return self.card.hand_on(entry.aid, command, self._channel.lent)
 
     def _load(self, _command: Command) -> Response:
         """LOAD: the simulator runs no load files (REQ-MAN-13)."""

@@ -6,11 +6,12 @@ for the same AID, which gets them again when it is installed anew. So the memory
 """
 
 from joren.apdu import CLA_ISO, Command, Ins, Response
+from joren.apdu.gp import MANAGER_AID
 from joren.apdu.scp03 import ScpKeys
 from joren.applet.applet import Applet
+from joren.applet.platform import SecureChannel
 
 from .card_manager import CardManager
-from .card_manager_data import MANAGER_AID
 from .card_manager_memory import CardState, Entry, Production
 from .chip import IDEAL, AppletClass, Chip, DoesNotFit, MemoryMaker
 from .memory import Memory, Region, Secrecy, Snapshot
@@ -57,13 +58,13 @@ class ManagedChip(Chip):
             raise ValueError(f"AID {aid.hex().upper()}: installed before")
         place = manager.memory.free_place()
         if aid not in self.seats:
-            self._check_fit(applet_class, aid)
+            self.check_fit(applet_class, aid)
         self._place(applet_class, aid)
         manager.memory.put_entry(place, Entry(aid))
         self.sync()
 
     def _place(self, applet_class: AppletClass, aid: bytes) -> None:
-        seat = ReusingSeat(self.memory, self.random, aid)
+        seat = ReusingSeat(self.memory, self.random, aid, development=self.profile.development and self.manager is None)
         self.classes[aid] = applet_class
         self.seats[aid] = seat
         self._wipe(aid)
@@ -83,14 +84,33 @@ class ManagedChip(Chip):
         if aid in self.seats:
             return True
         try:
-            self._check_fit(ROLES[module][1], aid)
+            self.check_fit(ROLES[module][1], aid)
         except DoesNotFit:
             return False
         return True
 
-    def instance(self, aid: bytes) -> Applet:
-        """A registered instance."""
-        return self.placed[aid]
+    def hand_on(self, aid: bytes, command: Command, channel: SecureChannel | None) -> Response:
+        """The answer of a registered instance to a command that came through a channel, or in the clear."""
+        seat = self.seats[aid]
+        seat.channel = channel
+        try:
+            return self.placed[aid].process(command)
+        finally:
+            seat.channel = None
+
+    def _deliver(self, aid: bytes, command: Command, channel: int) -> Response:
+        """On the basic channel through the manager's secure channel (REQ-MAN-17); on others there is none."""
+        manager = self.manager
+        if manager is None:
+            return super()._deliver(aid, command, channel)
+        if aid == MANAGER_AID:
+            return manager.process_plain(command) if channel else manager.process(command)
+        return self.hand_on(aid, command, None) if channel else manager.lend(aid, command)
+
+    def _chosen(self, channel: int) -> None:
+        """A SELECT on the basic channel ends the session there (REQ-MAN-4)."""
+        if channel == 0 and self.manager is not None:
+            self.seats[MANAGER_AID].deselect()
 
     def life_cycle(self, aid: bytes) -> int:
         """The state that the instance keeps in its cells of that name; SELECTABLE where it keeps none."""
@@ -161,17 +181,6 @@ class ManagedChip(Chip):
         """The memory as it was; a snapshot from before an INSTALL is shorter, and the cells added since are zero in it."""
         super().restore(snapshot + bytes(max(0, len(self.memory) - len(snapshot))))
         self.sync()
-
-    def on(self, profile: Profile, make_memory: MemoryMaker = Memory) -> "ManagedChip":
-        """The same card on another chip. Raises DoesNotFit."""
-        copy = ManagedChip(self.seed, profile, make_memory)
-        for aid, applet_class in self.classes.items():
-            copy._check_fit(applet_class, aid)
-            copy._place(applet_class, aid)
-        copy.restore(self.snapshot())
-        copy.memory.wear = {}
-        copy.draws = self.draws
-        return copy
 
 
 def make_managed_chip(seed: bytes, profile: Profile, keys: ScpKeys, production: Production | None = None) -> ManagedChip:

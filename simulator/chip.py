@@ -61,16 +61,21 @@ class Chip:
         """Makes an instance. Raises ValueError for an AID that is taken, DoesNotFit where the chip is too small; nothing is kept then."""
         if aid in self.applets:
             raise ValueError(f"AID {aid.hex().upper()}: installed before")
-        self._check_fit(applet_class, aid)
+        self.check_fit(applet_class, aid)
+        self._place(applet_class, aid)
+
+    def remake(self, applet_class: AppletClass, aid: bytes) -> None:
+        """Makes an instance whose memory is to be restored. Raises DoesNotFit."""
+        self.check_fit(applet_class, aid)
         self._place(applet_class, aid)
 
     def _place(self, applet_class: AppletClass, aid: bytes) -> None:
-        seat = Seat(self.memory, self.random, aid)
+        seat = Seat(self.memory, self.random, aid, development=self.profile.development)
         self.applets[aid] = applet_class(seat, aid)
         self.seats[aid] = seat
         self.classes[aid] = applet_class
 
-    def _check_fit(self, applet_class: AppletClass, aid: bytes) -> None:
+    def check_fit(self, applet_class: AppletClass, aid: bytes) -> None:
         """Raises DoesNotFit unless the instance, made on trial elsewhere, has room here beside the others."""
         trial = Seat(Memory(), bytes, aid)
         applet_class(trial, aid)
@@ -87,6 +92,10 @@ class Chip:
         ):
             if needed > there:
                 raise DoesNotFit(f"{profile.title}: {what}: {needed:,} bytes needed, {there:,} are there; use a larger card")
+
+    def is_open(self, channel: int) -> bool:
+        """Whether a logical channel is open."""
+        return channel in self._channels
 
     def power_on(self) -> bytes:
         """Power and reset: RAM is clear, nothing is selected, an open transaction is rolled back. Answers the ATR."""
@@ -140,7 +149,11 @@ class Chip:
         selected = self._channels.get(channel)
         if selected is None:
             return Response(b"", SW.CONDITIONS_NOT_SATISFIED)
-        return self.applets[selected].process(command)
+        return self._deliver(selected, command, channel)
+
+    def _deliver(self, aid: bytes, command: Command, channel: int) -> Response:
+        """The answer of the instance that is selected on a channel."""
+        return self.applets[aid].process(command)
 
     def _status_of_malformed(self, raw: bytes) -> SW:
         """6E00, 6881 or 6D00 by CLA and INS where they are there, else 6700 (REQ-APDU-1, REQ-CHN-3)."""
@@ -171,7 +184,11 @@ class Chip:
             self.seats[before].deselect()
         self.seats[found].deselect()
         self._channels[channel] = found
+        self._chosen(channel)
         return self.applets[found].select(command)
+
+    def _chosen(self, channel: int) -> None:
+        """An instance was selected on a channel: what else that means."""
 
     def _manage_channel(self, command: Command, origin: int) -> Response:
         """MANAGE CHANNEL (REQ-CHN-2)."""
@@ -242,11 +259,11 @@ class Chip:
         copy.draws = self.draws
         return copy
 
-    def on(self, profile: Profile, make_memory: MemoryMaker = Memory) -> "Chip":
+    def on(self, profile: Profile, make_memory: MemoryMaker = Memory) -> Self:
         """The same card on another chip: applets, memory and random generator, nothing worn. Raises DoesNotFit."""
-        copy = Chip(self.seed, profile, make_memory)
+        copy = type(self)(self.seed, profile, make_memory)
         for aid, applet_class in self.classes.items():
-            copy.install(applet_class, aid)
+            copy.remake(applet_class, aid)
         copy.restore(self.snapshot())
         copy.memory.wear = {}
         copy.draws = self.draws

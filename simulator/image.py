@@ -16,7 +16,9 @@ from typing import Any
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap_with_padding, aes_key_wrap_with_padding
 
 from joren.apdu import Key
+from joren.apdu.gp import MANAGER_AID
 
+from .card_manager_chip import ManagedChip
 from .chip import AppletClass, Chip, DoesNotFit
 from .memory import Region, Secrecy, Wear
 from .profile import BadProfile, Profile, load_profile
@@ -41,7 +43,7 @@ def image_of(chip: Chip, storage: Key | None = None, *, with_secrets: bool = Fal
         "profile": chip.profile.name,
         "atr": chip.profile.atr.hex().upper(),
         "random": {"draws": chip.draws, **_seed(chip, storage, with_secrets)},
-        "instances": [_instance(chip, aid, storage, with_secrets) for aid in chip.applets],
+        "instances": [_instance(chip, aid, storage, with_secrets) for aid in chip.classes],
     }
     return {**image, "checksum": _checksum(image)}
 
@@ -78,14 +80,7 @@ def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool =
     """
     image = _read(path)
     try:
-        chip = Chip(_unsealed_seed(path, image["random"], storage), _profile(path, image["profile"]))
-        for instance in image["instances"]:
-            aid = bytes.fromhex(instance["aid"])
-            try:
-                _, applet_class = role_of(aid)
-            except KeyError:
-                raise BadImage(f"{path}: an AID of joren expected, {instance['aid']} came") from None
-            _install(path, chip, applet_class, aid)
+        chip = _chip(path, image, _unsealed_seed(path, image["random"], storage))
         cells = bytearray(chip.snapshot())
         for instance in image["instances"]:
             values, redacted = _values(path, instance, storage, allow_redacted)
@@ -99,9 +94,22 @@ def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool =
     return chip
 
 
-def _install(path: Path, chip: Chip, applet_class: AppletClass, aid: bytes) -> None:
+def _chip(path: Path, image: Json, seed: bytes) -> Chip:
+    """The chip with all instances that ever were on it; which of them are selectable a card manager's registry says."""
+    aids = [bytes.fromhex(instance["aid"]) for instance in image["instances"]]
+    chip = (ManagedChip if MANAGER_AID in aids else Chip)(seed, _profile(path, image["profile"]))
+    for aid in aids:
+        try:
+            _, applet_class = role_of(aid)
+        except KeyError:
+            raise BadImage(f"{path}: an AID of joren expected, {aid.hex().upper()} came") from None
+        _make(path, chip, applet_class, aid)
+    return chip
+
+
+def _make(path: Path, chip: Chip, applet_class: AppletClass, aid: bytes) -> None:
     try:
-        chip.install(applet_class, aid)
+        chip.remake(applet_class, aid)
     except DoesNotFit as error:
         raise BadImage(
             f"{path}: its profile {chip.profile.name} has changed: {error}; put the old one back, the card itself is sound"

@@ -7,7 +7,7 @@ believes in. [time.*] has an operation each, with a source; [sources] says where
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +23,7 @@ PROTOCOLS = ("T=0", "T=1", "T=CL")
 OPERATIONS = ("mac", "set_key", "random", "write", "commit", "copy")
 """The operations that [time.*] has beside bytecode."""
 KINDS_OF_SOURCE = ("measured:", "data sheet:", "research:", "assumed:", "by definition")
+UNSOURCED = ("name", "title", "development", "times", "bytecode", "sources")
 ATS_HEAD_MIN = 2
 COUNT_MAX, TIME_MAX = 10**12, 1_000_000
 
@@ -70,9 +71,9 @@ class Profile:
     """A chip. `name` is what load_profile found it by.
 
     `protocols` begins with the one it speaks over contacts when nothing else is asked for; `ats` is b"" without T=CL. `channels` are
-    logical channels, 1..4. `commit_overhead_bytes` is what the journal takes for each write beside the old bytes. `endurance_writes` are
-    those of a page of `page_bytes`; 0: no end. `times` has a cost for each of OPERATIONS, `bytecode` is that of one bytecode. `sources` are
-    by field.
+    logical channels, 1..4. On a chip for `development` cards are personalized in the clear (REQ-PER-5). `commit_overhead_bytes` is what the
+    journal takes for each write beside the old bytes. `endurance_writes` are those of a page of `page_bytes`; 0: no end. `times` has a cost
+    for each of OPERATIONS, `bytecode` is that of one bytecode. `sources` are by field.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Profile:
     frame_bytes: int
     ifsc_bytes: int
     extended_length: bool
+    development: bool
     cmac: bool
     channels: int
     commit_capacity_bytes: int
@@ -95,6 +97,10 @@ class Profile:
     times: Mapping[str, Cost] = field(hash=False)
     bytecode: Cost
     sources: Mapping[str, str] = field(hash=False)
+
+    def for_development(self) -> "Profile":
+        """The same chip, taking cards' data in the clear (REQ-PER-5): for demonstrations that are not about issuing."""
+        return replace(self, development=True)
 
     def supports(self, protocol: str) -> bool:
         """Whether the card speaks T=0, T=1 or T=CL."""
@@ -152,6 +158,7 @@ class _Reader:
             frame_bytes=self._count("frame_bytes", 16, 4096),
             ifsc_bytes=self._count("ifsc_bytes", 1, 254),
             extended_length=self._flag("extended_length"),
+            development=self._flag("development") if "development" in self._table else False,
             cmac=self._flag("cmac"),
             channels=self._count("channels", 1, 4),
             commit_capacity_bytes=self._count("commit_capacity_bytes"),
@@ -249,7 +256,7 @@ class _Reader:
     def _sources(self) -> dict[str, str]:
         names = self._take("sources", "a table", lambda value: isinstance(value, dict))
         self._table["sources"] = names
-        known = [name for name in Profile.__dataclass_fields__ if name not in ("name", "title", "times", "bytecode", "sources")]
+        known = [name for name in Profile.__dataclass_fields__ if name not in UNSOURCED]
         if "title" in names:
             known.append("title")
         return {name: self._source(f"sources.{name}") for name in known}

@@ -95,9 +95,8 @@ class T0Card:
 
     def _get_response(self, header: bytes, waiting: Response | None, wanted: int) -> Response:
         """What waits for it on its channel (REQ-FIT-2)."""
-        there = self._process(header, b"")
-        if there.sw == SW.LOGICAL_CHANNEL_NOT_SUPPORTED:
-            return there
+        if not self._chip.is_open(header[0] & 0x03):
+            return Response(b"", SW.LOGICAL_CHANNEL_NOT_SUPPORTED)
         if header[2:] != b"\x00\x00":
             return Response(b"", SW.INCORRECT_P1_P2)
         if waiting is None or self._header != header:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 
 from joren.apdu import Key
-from joren.applet.platform import CardKey, Cells, Until
+from joren.applet.platform import CardKey, Cells, SecureChannel, Until
 
 from .memory import Memory, Region, Secrecy
 from .work import Op, Work
@@ -147,13 +147,15 @@ class Transaction(AbstractContextManager[None]):
 class Seat:
     """The chip as one instance sees it (joren.applet.platform.Platform)."""
 
-    __slots__ = ("_memory", "_prefix", "_random", "_transaction", "nvm_bytes", "ram")
+    __slots__ = ("_memory", "_prefix", "_random", "_transaction", "channel", "development", "nvm_bytes", "ram")
 
-    def __init__(self, memory: Memory, random: Callable[[int], bytes], aid: bytes) -> None:
+    def __init__(self, memory: Memory, random: Callable[[int], bytes], aid: bytes, *, development: bool = False) -> None:
         self._memory = memory
         self._random = random
         self._prefix = aid.hex().upper() + "/"
         self._transaction = Transaction(memory)
+        self.development = development
+        self.channel: SecureChannel | None = None
         self.ram: list[Transient] = []
         self.nvm_bytes = 0
 

@@ -10,6 +10,7 @@ from canary import Canary, Handler, leaks
 from cardkit import MASTERS, Customer, Shop
 from joren.apdu import CLA_JOREN, Command, Ins, Key
 from joren.host import Masters
+from joren.host.vault_file import MemoryVault
 from joren.simulator.image import image_of, save_image
 from support import Counter, free_of_pin
 
@@ -53,11 +54,12 @@ def test_it_knows_every_key_of_a_run(request: pytest.FixtureRequest, tmp_path: P
     plugin = request.config.pluginmanager.get_plugin("joren-canary")
     assert plugin is not None
     keys: set[bytes] = plugin.canary.keys
-    masters, customer = Masters.create(), Customer(card_id=bytes(range(8)))
-    assert {masters.till.reveal(), masters.storage.reveal(), *(key.reveal() for key in customer.keys.values())} <= keys
+    vault, customer = MemoryVault.create(), Customer(card_id=bytes(range(8)))
+    storage, group = Key(bytes(range(16, 32))), Masters(vault).group_master("till", 1)
+    assert {vault.key("till", 1).reveal(), group.reveal(), storage.reveal(), *(key.reveal() for key in customer.keys.values())} <= keys
     bird = Canary()
     bird.keys = keys
-    save_image(customer.chip, tmp_path / "sealed.json", masters.storage)
+    save_image(customer.chip, tmp_path / "sealed.json", storage)
     assert bird.look(tmp_path) == []
     clear = str(image_of(customer.chip, with_secrets=True))
     assert len(leaks(clear.encode(), keys)) == 5
@@ -73,7 +75,7 @@ def test_no_object_shows_a_key_by_its_repr(request: pytest.FixtureRequest) -> No
         counter.tap(customer, lambda till: till.purchase("S", 100, 1_000))
     stored = Command(CLA_JOREN, Ins.STORE_DATA, 0x88, 0, Shop().blocks()[1])
     alive = [one for one in gc.get_objects() if type(one).__module__.startswith("joren.")]
-    assert any(isinstance(one, Key) for one in (*MASTERS.values(), masters.load))
+    assert any(isinstance(one, Key) for one in (*MASTERS.values(), masters.group_master("load", 1)))
     shown = "\n".join(map(repr, (*alive, *counters, customer, masters, stored)))
     assert leaks(shown.encode(), plugin.canary.keys) == set()
     assert len(alive) > 100

@@ -8,6 +8,7 @@ import pytest
 from cardkit import LIMITS, PROGRAMME, Customer, Shop
 from joren.apdu import AID_CUSTOMER, AID_SHOP, SW, Command, Key, Kind, LifeCycle, Response, aid
 from joren.apdu.cards import CustomerInfo, ShopInfo
+from joren.apdu.gp import MANAGER_AID, PACKAGE_AID, GpIns, InstallData, personalization_data
 from joren.apdu.record import MalformedRecord
 from joren.apdu.scp03 import (
     CardNotAuthentic,
@@ -19,11 +20,11 @@ from joren.apdu.scp03 import (
     check_put_keys,
     put_keys,
 )
-from joren.apdu.tlv import find, parse_tlv
+from joren.apdu.tlv import find, parse_dgis, parse_tlv
 from joren.applet.customer import CustomerCard
+from joren.host.personalization import blocks
 from joren.simulator.card_manager import ANSWER_MAX, ROWS, CardManager
 from joren.simulator.card_manager_chip import ManagedChip, make_managed_chip
-from joren.simulator.card_manager_data import MANAGER_AID, PACKAGE_AID, GpIns, InstallData, personalization_data
 from joren.simulator.card_manager_memory import CARD_TRANSITIONS, ENTRIES, CardState, Entry, Production
 from joren.simulator.chip import IDEAL, Chip
 from joren.simulator.profile import load_profile
@@ -78,15 +79,19 @@ class Desk:
 
     def personalize(self, name: bytes, blocks: list[bytes]) -> None:
         assert self.send(Command(0x80, GpIns.INSTALL, 0x20, 0, personalization_data(name), 256)) == Response(b"\0", SW.OK)
-        for number, block in enumerate(blocks):
-            last = 0x88 if number == len(blocks) - 1 else 0x08
-            assert self.send(Command(0x80, GpIns.STORE_DATA, last, number, block)).ok
+        for block in sealed(self.keys, blocks):
+            assert self.send(block).ok
 
     def card_state(self, state: int) -> Response:
         return self.send(Command(0x80, GpIns.SET_STATUS, 0x80, state))
 
     def select(self, name: bytes, channel: int = 0, p2: int = 0x0C) -> Response:
         return self.chip.process(Command(channel, 0xA4, 4, p2, name, 256))
+
+
+def sealed(keys: ScpKeys, plain: list[bytes]) -> list[Command]:
+    """STORE DATA in the secured form of blocks in the plain form."""
+    return blocks([dgi for block in plain for dgi in parse_dgis(block)], keys.dek, 223)
 
 
 def hexed(data: bytes) -> str:
@@ -402,12 +407,10 @@ def test_an_issued_card_serves() -> None:
 def test_personalization_begins_anew_and_ends() -> None:
     """REQ-MAN-15: at block 00 after INSTALL, nowhere after its last block, DELETE or another session."""
     customer = Customer(issue=False)
-    blocks = customer.blocks()
     desk = Desk().start()
     assert desk.install().ok
     begin = Command(0x80, GpIns.INSTALL, 0x20, 0, personalization_data(CUSTOMER), 256)
-    first = Command(0x80, GpIns.STORE_DATA, 0x08, 0, blocks[0])
-    last = Command(0x80, GpIns.STORE_DATA, 0x88, 1, blocks[1])
+    first, last = sealed(KEYS, customer.blocks())
     assert [desk.send(one).sw for one in (begin, first, begin, last, last)] == [0x9000, 0x9000, 0x9000, 0x6A86, 0x6985]
     assert [desk.send(begin).sw, desk.open().send(first).sw] == [0x9000, 0x6985]
     assert [desk.send(begin).sw, desk.install(SHOP).sw, desk.send(first).sw] == [0x9000, 0x9000, 0x6985]

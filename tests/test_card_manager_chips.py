@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from cardkit import Customer
 from joren.apdu import SW, Command, Kind, LifeCycle
 from joren.apdu.cards import CustomerInfo
+from joren.apdu.gp import MANAGER_AID, GpIns
 from joren.apdu.scp03 import Level, put_keys
 from joren.simulator.card_manager_chip import ManagedChip, make_managed_chip
-from joren.simulator.card_manager_data import MANAGER_AID, GpIns
 from joren.simulator.chip import IDEAL
 from joren.simulator.profile import load_profile, profile_names
 from scp03kit import StandardHost

@@ -8,10 +8,10 @@ import pytest
 from cardkit import Customer
 from joren.apdu import CLA_JOREN, Command, LifeCycle
 from joren.apdu.cards import CustomerInfo
+from joren.apdu.gp import MANAGER_AID, PACKAGE_AID, GpIns, InstallData, personalization_data
 from joren.apdu.scp03 import put_keys
-from joren.simulator.card_manager_data import MANAGER_AID, PACKAGE_AID, GpIns, InstallData, personalization_data
 from joren.simulator.memory import PowerCut
-from test_card_manager import CUSTOMER, KEYS, OTHER, SHOP, Desk, key_set
+from test_card_manager import CUSTOMER, KEYS, OTHER, SHOP, Desk, key_set, sealed
 
 LAST = Customer(issue=False).blocks()
 SELECTED = Command(0, 0xA4, 4, 0x0C, CUSTOMER, 256)
@@ -42,7 +42,7 @@ def issued() -> Desk:
 def half_issued() -> Desk:
     desk = installed()
     assert desk.send(Command(CLA_JOREN, GpIns.INSTALL, 0x20, 0, personalization_data(CUSTOMER), 256)).ok
-    assert desk.send(Command(CLA_JOREN, GpIns.STORE_DATA, 0x08, 0, LAST[0])).ok
+    assert desk.send(sealed(KEYS, LAST)[0]).ok
     return desk
 
 
@@ -63,7 +63,7 @@ ROWS: list[tuple[str, Callable[[], Desk], Command]] = [
     ("INSTALL", blank, INSTALL),
     ("INSTALL beside another", installed, INSTALL_SHOP),
     ("INSTALL anew", deleted, INSTALL),
-    ("STORE DATA, last", half_issued, Command(CLA_JOREN, GpIns.STORE_DATA, 0x88, 1, LAST[1])),
+    ("STORE DATA, last", half_issued, sealed(KEYS, LAST)[1]),
     ("SET STATUS of the card", blank, Command(CLA_JOREN, GpIns.SET_STATUS, 0x80, 0x07)),
     ("SET STATUS, lock the card", secured, Command(CLA_JOREN, GpIns.SET_STATUS, 0x80, 0x7F)),
     ("SET STATUS of an application", installed, Command(CLA_JOREN, GpIns.SET_STATUS, 0x40, 0x80, CUSTOMER)),

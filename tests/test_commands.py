@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from joren.cli import main
-from joren.host import CardLost, Fate, Masters
+from joren.host import CardLost, Fate
 from joren.host.errors import NEXT
+from joren.host.vault_file import FileVault
 
 PIN_FILE = "4711\n12345678\n"
 
@@ -258,8 +259,8 @@ def test_images_are_read_copied_and_checked(counter: Shell) -> None:
     assert counter.json("card", "show", str(copy))["counter"] == 0
     clear = counter.folder / "clear.json"
     assert counter.json("card", "image", "alice", "--out", str(clear), "--with-secrets")["with_secrets"] is True
-    masters = Masters.load_file(counter.home / "keys.json")
-    assert masters.till.reveal().hex().upper() not in clear.read_text()
+    till = FileVault.load_file(counter.home / "keys.json").key("till", 1)
+    assert till.reveal().hex().upper() not in clear.read_text()
     copy.write_text(copy.read_text().replace("ISSUED", "ISSUED ").replace('"draws": ', '"draws": 1'))
     assert "checksum" in counter.run("card", "show", str(copy), code=6).stderr
     copy.write_text(clear.read_text().replace('"version": 2', '"version": 9'))
@@ -383,8 +384,8 @@ def test_cards_in_one_folder_are_used_by_one_command_at_a_time(counter: Shell) -
 def test_files_of_the_till_have_no_key_and_are_for_their_owner_alone(counter: Shell) -> None:
     counter.run("tap", "alice", "5")
     assert counter.home.stat().st_mode & 0o077 == 0
-    masters = Masters.load_file(counter.home / "keys.json")
+    till = FileVault.load_file(counter.home / "keys.json").key("till", 1)
     journal = next((counter.home / "tills").glob("*.sqlite"))
     with closing(sqlite3.connect(journal)) as opened:
         assert len(opened.execute("SELECT * FROM sale").fetchall()) == 1
-    assert masters.till.reveal() not in journal.read_bytes()
+    assert till.reveal() not in journal.read_bytes()

@@ -15,7 +15,7 @@ FOLDER = ROOT / "simulator" / "profiles"
 JCOP4 = (FOLDER / "jcop4.toml").read_text(encoding="utf-8")
 NAMES = ["ideal", "feitian-a40", "feitian-h19cr", "jcop241", "jcop3", "jcop4", "sle78"]
 REAL = NAMES[1:]
-UNSOURCED = {"name", "title", "times", "bytecode", "sources"}
+UNSOURCED = {"name", "title", "development", "times", "bytecode", "sources"}
 
 
 def test_bands_add_up_and_scale() -> None:

@@ -42,7 +42,7 @@ def all_scripts() -> list[Script]:
 @cache
 def tears_on(name: str) -> list[Tear]:
     profile = load_profile(name)
-    return [tear for script in all_scripts() for tear in explore(placed(script, script.chip.on(profile)))]
+    return [tear for script in all_scripts() for tear in explore(placed(script, script.chip.on(profile.for_development())))]
 
 
 @pytest.mark.parametrize("name", profile_names())

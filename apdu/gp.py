@@ -1,26 +1,30 @@
-"""What a card manager reads and answers: data fields of INSTALL, DELETE and GET STATUS, and its data objects (GlobalPlatform 2.3.1, 11)."""
+"""What hosts and a card manager tell each other: data of INSTALL, DELETE, GET STATUS, and data objects (GlobalPlatform 2.3.1, 11)."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
 
-from joren.apdu import AID_CUSTOMER, AID_SHOP
-from joren.apdu.record import MalformedRecord
-from joren.apdu.tlv import MalformedTlv, build_tlv, parse_one, parse_tlv
+from .codes import AID_CUSTOMER, AID_SHOP
+from .record import MalformedRecord
+from .tlv import MalformedTlv, build_tlv, find, parse_one, parse_tlv
 
 __all__ = [
     "MANAGER_AID",
     "MANAGER_PRIVILEGES",
     "MODULES",
     "PACKAGE_AID",
+    "Application",
     "GpIns",
     "InstallData",
     "card_data",
+    "chip_id",
     "cplc",
     "file_control_information",
     "key_information",
     "parse_delete",
+    "parse_key_information",
     "parse_personalization",
+    "parse_registry",
     "parse_search",
     "personalization_data",
     "registry_data",
@@ -198,9 +202,55 @@ def key_information(versions: list[int]) -> bytes:
     return build_tlv(0xE0, b"".join(build_tlv(0xC0, key) for key in keys))
 
 
-def cplc(serial: bytes) -> bytes:
-    """Card production life cycle, 9F7F: 42 bytes, all 00 but for the serial number, 4 bytes from offset 12."""
-    return build_tlv(0x9F7F, (bytes(12) + serial).ljust(CPLC_SIZE, b"\0"))
+def parse_key_information(raw: bytes) -> dict[int, dict[int, tuple[int, int]]]:
+    """Key version to key identifier to type and bytes of the key, from E0. Raises MalformedTlv."""
+    found: dict[int, dict[int, tuple[int, int]]] = {}
+    for item in parse_tlv(find(raw, 0xE0)):
+        if item.tag != 0xC0 or len(item.value) != 4:
+            raise MalformedTlv(f"key information: C0 with 4 bytes expected, {item.tag:X} with {len(item.value)} came")
+        key_id, version, kind, size = item.value
+        found.setdefault(version, {})[key_id] = (kind, size)
+    return found
+
+
+def cplc(diversification_data: bytes) -> bytes:
+    """Card production life cycle, 9F7F: 42 bytes, all 00 but for serial number (offset 12, 4 bytes) and batch (offset 16, 2 bytes): of the
+    10 bytes of diversification data the last four, and the two before them."""
+    return build_tlv(0x9F7F, (bytes(12) + diversification_data[-4:] + diversification_data[-6:-4]).ljust(CPLC_SIZE, b"\0"))
+
+
+def chip_id(raw: bytes) -> bytes:
+    """What no other chip has, 12 bytes of 9F7F: fabricator 2 | type 2 | day made 2 | serial number 4 | batch 2. Raises MalformedTlv."""
+    value = find(raw, 0x9F7F)
+    if len(value) != CPLC_SIZE:
+        raise MalformedTlv(f"9F7F: {CPLC_SIZE} bytes expected, {len(value)} came")
+    return value[:4] + value[10:18]
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An entry of the registry as GET STATUS tells it: AID, life cycle state (bit 8: locked), privileges, modules of a package."""
+
+    aid: bytes
+    state: int
+    privileges: bytes = b""
+    modules: tuple[bytes, ...] = ()
+
+
+def parse_registry(raw: bytes) -> list[Application]:
+    """All entries of an answer of GET STATUS, E3 each; objects in them that are not known here are passed over. Raises MalformedTlv."""
+    found = []
+    for item in parse_tlv(raw):
+        if item.tag != 0xE3:
+            raise MalformedTlv(f"GET STATUS: E3 expected, {item.tag:X} came")
+        objects = parse_tlv(item.value)
+        states = [one.value for one in objects if one.tag == 0x9F70]
+        if len(states) != 1 or not states[0]:
+            raise MalformedTlv("GET STATUS: 9F70 with a state expected once")
+        privileges = b"".join(one.value for one in objects if one.tag == 0xC5)
+        modules = tuple(one.value for one in objects if one.tag == 0x84)
+        found.append(Application(find(item.value, 0x4F), states[0][0], privileges, modules))
+    return found
 
 
 def registry_data(aid: bytes, state: int, privileges: bytes | None = None, modules: tuple[bytes, ...] = ()) -> bytes:

@@ -1,0 +1,73 @@
+"""Where the issuer's master keys are: a vault, which computes with them and gives none of them away.
+
+How it works. Masters (masters.py) makes every key of a card from what a vault computes: an AES-CMAC under a master that it names. So a
+master never leaves a security module (vault_pkcs11.py); for development and tests a file stands in for one (vault_file.py). A master has
+one version or more, old and new side by side while cards are renewed.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from joren.apdu import Key
+
+from .errors import HostError
+
+__all__ = ["CARD_MASTERS", "CHECK_INPUT", "MASTER_NAMES", "VERSION_MAX", "Vault", "VaultStore", "no_such_version", "versions_text"]
+
+CARD_MASTERS = ("till", "shop", "receipt", "load", "admin")
+"""The masters of a customer card's keys, which get their new versions together (REQ-KEY-6)."""
+MASTER_NAMES = (*CARD_MASTERS, "shop_admin", "pin", "manager", "transport")
+VERSION_MAX = 0xFF
+CHECK_INPUT = b"\x01" * 16
+
+
+class Vault(Protocol):
+    """Master keys (AES-128 or AES-256) by name and version (1..255), and the issuer's signing key."""
+
+    def versions(self, name: str) -> tuple[int, ...]:
+        """The versions of a master, rising. Raises HostError where there is none of this name."""
+
+    def cmac(self, name: str, version: int, message: bytes) -> bytes:
+        """AES-CMAC of message, 16 bytes. Raises HostError for a version that is not there."""
+
+    def check_value(self, name: str, version: int) -> bytes:
+        """3 bytes: AES of sixteen 01 (GlobalPlatform 2.3.1, B.6). Raises HostError for a version that is not there."""
+
+    def sign(self, message: bytes) -> bytes:
+        """ECDSA on P-256 with SHA-256 over message, DER. Raises HostError where there is no signing key."""
+
+    @property
+    def public_key(self) -> bytes:
+        """That key's SubjectPublicKeyInfo, DER. Raises HostError where there is no signing key."""
+
+    def close(self) -> None:
+        """Lets go of the vault; whoever uses it afterwards gets an error."""
+
+
+class VaultStore(Vault, Protocol):
+    """A vault as those who keep its keys see it."""
+
+    def size(self, name: str, version: int) -> int:
+        """The master's length in bytes. Raises HostError for a version that is not there."""
+
+    def generate(self, name: str, version: int, size: int = 16) -> None:
+        """Makes a master of `size` bytes (16 or 32) inside. Raises HostError for a version that is there already."""
+
+    def put(self, name: str, version: int, key: Key) -> None:
+        """Takes a master in. Raises HostError for a version that is there already, and for a key of another length than 16 or 32 bytes."""
+
+    def remove(self, name: str, version: int) -> None:
+        """Destroys a version. Raises HostError for one that is not there."""
+
+    def make_signing_key(self) -> bool:
+        """Makes the signing key where it is missing; whether it was."""
+
+
+def versions_text(versions: Sequence[int]) -> str:
+    """Versions as an error tells them."""
+    return ", ".join(map(str, versions))
+
+
+def no_such_version(name: str, version: int, there: Sequence[int]) -> HostError:
+    """A version that is not there."""
+    return HostError(f"master {name}: version {version} is not in the vault; there are {versions_text(there) or 'none'}")
