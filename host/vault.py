@@ -5,18 +5,22 @@ master never leaves a security module (vault_pkcs11.py); for development and tes
 one version or more, old and new side by side while cards are renewed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from joren.apdu import Key
 
 from .errors import HostError
 
-__all__ = ["CARD_MASTERS", "CHECK_INPUT", "MASTER_NAMES", "VERSION_MAX", "Vault", "VaultStore", "no_such_version", "versions_text"]
+__all__ = [
+    "CARD_MASTERS", "CHECK_INPUT", "KEY_SIZES", "MASTER_NAMES", "VERSION_MAX", "Vault", "VaultStore", "check_new_master", "no_such_version",
+    "versions_text",
+]  # fmt: skip
 
 CARD_MASTERS = ("till", "shop", "receipt", "load", "admin")
 """The masters of a customer card's keys, which get their new versions together (REQ-KEY-6)."""
 MASTER_NAMES = (*CARD_MASTERS, "shop_admin", "pin", "manager", "transport")
+KEY_SIZES = (16, 32)
 VERSION_MAX = 0xFF
 CHECK_INPUT = b"\x01" * 16
 
@@ -61,6 +65,18 @@ class VaultStore(Vault, Protocol):
 
     def make_signing_key(self) -> bool:
         """Makes the signing key where it is missing; whether it was."""
+
+
+def check_new_master(name: str, version: int, size: int, there: Iterable[int]) -> None:
+    """Raises HostError for a name that no master has, a version out of 1..255 or there already, another size than 16 or 32 bytes."""
+    if name not in MASTER_NAMES:
+        raise HostError(f"master: one of {', '.join(MASTER_NAMES)} expected, {name!r} came")
+    if not 1 <= version <= VERSION_MAX:
+        raise HostError(f"master {name}: a version 1..{VERSION_MAX} expected, {version} came")
+    if size not in KEY_SIZES:
+        raise HostError(f"master {name}: an AES key of 16 or 32 bytes expected, one of {size} came; nothing was changed")
+    if version in there:
+        raise HostError(f"master {name}: version {version} is in the vault already; nothing was changed")
 
 
 def versions_text(versions: Sequence[int]) -> str:
