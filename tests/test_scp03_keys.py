@@ -15,6 +15,7 @@ from joren.apdu.scp03 import (
     decode_put_keys,
     decrypt_key,
     decrypt_sensitive,
+    delete_keys,
     encrypt_key,
     encrypt_sensitive,
     put_keys,
@@ -154,6 +155,14 @@ class TestPutKey:
     def test_versions_that_are_none(self, version: int, replaces: int) -> None:
         with pytest.raises(ValueError, match="key version"):
             put_keys(Key(bytes(16)), self.new(version=version), replaces)
+
+    def test_delete_names_a_version(self) -> None:
+        command = delete_keys(0x31, 4)
+        assert command.encode().hex().upper() == "C0E4000003D2013100"
+        assert delete_keys(0xFF).data == b"\xd2\x01\xff"
+        for version in (0, 0x80, 0xFE, 0x100):
+            with pytest.raises(ValueError, match="key version"):
+                delete_keys(version)
 
     def test_data_that_are_no_key_set(self) -> None:
         dek = Key(KEYS[16][2])
