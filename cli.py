@@ -18,6 +18,7 @@ from joren.commands.shop import shop
 from joren.commands.tear import tear
 from joren.commands.till import load, pay, redeem, settle, tap, void
 from joren.commands.trace import decode, trace
+from joren.commands.vault_option import vault_options
 from joren.commands.wear import wear
 from joren.commands.workspace import Workspace
 
@@ -32,8 +33,9 @@ PATH = click.Path(path_type=Path)
     "--home", type=PATH, default=Path(".joren"), envvar="JOREN_HOME", show_default=True, help="Cards, keys, journals ($JOREN_HOME)."
 )
 @click.option("--product", type=PATH, envvar="JOREN_PRODUCT", help="The card product, a TOML file ($JOREN_PRODUCT).")
+@vault_options
 @click.pass_context
-def main(ctx: click.Context, home: Path, product: Path | None) -> None:
+def main(ctx: click.Context, home: Path, product: Path | None, vault: str | None, vault_pin_file: Path | None) -> None:
     """Loyalty on the card itself: simulated cards, tills, and a demo on real purchases.
 
     \b
@@ -49,7 +51,8 @@ def main(ctx: click.Context, home: Path, product: Path | None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shall not end a sale
-    ctx.obj = Workspace(home, product)
+    ctx.obj = Workspace(home, product, vault, vault_pin_file)
+    ctx.call_on_close(ctx.obj.close)
 
 
 @click.command("completion")

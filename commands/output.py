@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError, VaultError
+from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError, LinkLost, VaultError
 from joren.host.production_report import BadReport
 from joren.host.replay.log import BadLog
 from joren.simulator.chip import DoesNotFit
@@ -35,6 +35,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     CardRefused: 3,
     CardFault: 4,
     CardLost: 5,
+    LinkLost: 5,
     JournalError: 6,
     BadImage: 6,
     BadLog: 6,

@@ -108,10 +108,8 @@ def make_card(
         yield from _personalize(channel, aid, product, keys, order)
     else:
         found = Found.ISSUED
-    if found is not Found.ISSUED:
-        yield from _secure(channel)
-    fresh = unused or found is not Found.ISSUED
-    version, check_values = yield from audit(product, keys, order, fresh=fresh)
+    yield from _secure(channel)
+    version, check_values = yield from audit(product, keys, order, fresh=unused or found is not Found.ISSUED)
     return Made(chip, order.identity, version, found, check_values)
 
 

@@ -44,7 +44,6 @@ __all__ = ["ANSWER_MAX", "ROWS", "Card", "CardManager", "Row", "Security"]
 
 ANSWER_MAX = 239
 """Bytes of an answer of GET STATUS: with padding and R-MAC it stays below 256."""
-MORE_DATA = 0x6310
 SECURE_MESSAGING = 0x04
 INSTALL_LOAD, INSTALL_SELECTABLE, INSTALL_PERSONALIZATION = 0x02, 0x0C, 0x20
 LAST_BLOCK, LOCK = 0x80, 0x80
@@ -276,7 +275,7 @@ class CardManager:
         for place, data in found:
             if len(answer) + len(data) > ANSWER_MAX:
                 memory.cursor.put(0, bytes((command.p1, place)))
-                return Response(answer, MORE_DATA)
+                return Response(answer, SW.MORE_DATA_AVAILABLE)
             answer += data
         memory.cursor.put(0, bytes(2))
         return Response(answer, SW.OK)
@@ -352,8 +351,10 @@ class CardManager:
         raise Refused(SW.FUNCTION_NOT_SUPPORTED)
 
     def _delete(self, command: Command) -> Response:
-        """DELETE of an instance (REQ-MAN-14)."""
+        """DELETE of an instance (REQ-MAN-14) or of a key set (REQ-MAN-18)."""
         aid = parse_delete(command.data)
+        if isinstance(aid, int):
+            return self._delete_keys(aid)
         if aid in (MANAGER_AID, PACKAGE_AID):
             raise Refused(SW.CONDITIONS_NOT_SATISFIED)
         place, entry = self._registered(aid, SW.FILE_NOT_FOUND)
@@ -362,6 +363,16 @@ class CardManager:
         self.memory.target.put(0, b"\x00")
         self.memory.put_entry(place, None)
         self.card.sync()
+        return Response(b"\x00", SW.OK)
+
+    def _delete_keys(self, version: int) -> Response:
+        memory, session_keys = self.memory, self._channel.keys
+        memory.slot_of(version)
+        if memory.versions == [version] or (session_keys is not None and session_keys.version == version):
+            raise Refused(SW.CONDITIONS_NOT_SATISFIED)
+        with self._platform.transaction():
+            memory.delete_keys(version)
+        memory.target.put(0, b"\x00")
         return Response(b"\x00", SW.OK)
 
     HANDLERS: ClassVar[dict[GpIns, Callable[["CardManager", Command], Response]]] = {

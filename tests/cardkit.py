@@ -3,6 +3,7 @@
 `Customer` and `Shop` are personalized chips with the keys beside them; their methods build commands from the specification's tables.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -23,14 +24,16 @@ from joren.apdu import (
 )
 from joren.apdu.cards import CustomerInfo, Limits, ShopInfo, Totals
 from joren.apdu.state import DEFAULT_RULES, RankRules
-from joren.apdu.tlv import build_dgi
+from joren.apdu.tlv import build_dgi, parse_dgis
 from joren.apdu.transaction import Order, Outcome
 from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
 from joren.applet.shop_sheet import ShopSheet
 from joren.simulator.chip import Chip
 
-__all__ = ["LIMITS", "MASTERS", "NEVER", "PIN", "PROGRAMME", "PUK", "Answer", "Customer", "Shop", "pin_block"]
+__all__ = [
+    "LIMITS", "MASTERS", "NEVER", "PIN", "PROGRAMME", "PUK", "Answer", "Customer", "Shop", "master_dgis", "masters_of", "pin_block",
+]  # fmt: skip
 
 PROGRAMME = 1
 NEVER = 0xFFFFFFFF
@@ -46,6 +49,19 @@ LIMITS = Limits(
 LABELS = {KeyRef.TILL: "till", KeyRef.SHOP: "shop", KeyRef.RECEIPT: "receipt", KeyRef.LOAD: "load", KeyRef.ADMIN: "admin"}
 MASTERS = {name: Key(sha256(name.encode()).digest()[:16], name) for name in (*LABELS.values(), "shop-admin")}
 PIN, PUK = b"1234", b"87654321"
+
+
+def masters_of(version: int) -> dict[str, Key]:
+    """The masters of a version; those of version 1 are MASTERS."""
+    if version == 1:
+        return dict(MASTERS)
+    return {name: Key(sha256(f"{name} {version}".encode()).digest()[:16], name, version) for name in MASTERS}
+
+
+def master_dgis(shop: Iterable[int], load: Iterable[int]) -> bytes:
+    """The DGIs of SHOP masters and LOAD masters of some versions."""
+    named = [(0x8012, "shop", version) for version in shop] + [(0x8014, "load", version) for version in load]
+    return b"".join(build_dgi(tag, bytes((version,)) + masters_of(version)[name].reveal()) for tag, name, version in named)
 
 
 def pin_block(digits: bytes) -> bytes:
@@ -72,7 +88,7 @@ class Answer:
 
 @dataclass
 class Customer:
-    """A customer card, its keys, and what it last said of itself."""
+    """A customer card, its keys, and what it last said of itself; `receipt_keys` are those it had, and the one it has."""
 
     card_id: bytes = bytes.fromhex("A1A2A3A4A5A6A7A8")
     limits: Limits = LIMITS
@@ -87,7 +103,8 @@ class Customer:
     def __post_init__(self) -> None:
         self.aid = aid(AID_CUSTOMER, PROGRAMME)
         self.head = messages.head(PROGRAMME, self.card_id)
-        self.keys = {ref: self.masters[label].derive(label.encode(), self.head) for ref, label in LABELS.items()}
+        self.keys = self._derived()
+        self.receipt_keys = [self.keys[KeyRef.RECEIPT]]
         self.chip = Chip(self.seed + self.card_id)
         self.chip.install(CustomerCard, self.aid)
         self.chip.power_on()
@@ -111,6 +128,19 @@ class Customer:
             dgis |= {0x8110: pin_block(self.pin), 0x8112: PUK}
         kept = [build_dgi(tag, value) for tag, value in dgis.items() if tag not in self.leave_out]
         return [b"".join(kept[:3]), b"".join(kept[3:])]
+
+    def _derived(self) -> dict[KeyRef, Key]:
+        return {ref: self.masters[label].derive(label.encode(), self.head) for ref, label in LABELS.items()}
+
+    def renew(self, version: int) -> None:
+        """Gives the card the keys of another version, past its program."""
+        self.masters, self.version = masters_of(version), version
+        self.keys = self._derived()
+        self.receipt_keys.append(self.keys[KeyRef.RECEIPT])
+        memory, aid = self.chip.memory, self.aid.hex().upper()
+        for ref, key in self.keys.items():
+            memory.write(memory.regions[f"{aid}/key_{ref.name.lower()}"].address, key.reveal())
+        memory.write(memory.regions[f"{aid}/key_versions"].address, bytes((version,)) * len(self.keys))
 
     def send(self, cla: int, ins: int, p1: int, p2: int, data: bytes = b"", ne: int | None = None) -> Response:
         return self.chip.process(Command(cla, ins, p1, p2, data, ne))
@@ -230,6 +260,19 @@ class Shop:
 
     def select(self) -> ShopInfo:
         return ShopInfo.decode(self.send(CLA_ISO, Ins.SELECT, 0x04, 0x0C, self.aid, 25).data)
+
+    @property
+    def card(self) -> ShopCard:
+        """The card's program."""
+        card = self.chip.applets[self.aid]
+        assert isinstance(card, ShopCard)
+        return card
+
+    def give(self, dgi: bytes) -> None:
+        """Stores a DGI in a transaction, whatever the state of the card's life."""
+        (one,) = parse_dgis(dgi)
+        with self.card.platform.transaction():
+            self.card.data.store(one.tag, one.value)
 
     def ring(self) -> list[ShopSheet]:
         """The sixteen sheets, read past the card's program."""

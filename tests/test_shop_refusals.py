@@ -340,10 +340,10 @@ def test_refused(name: str, wrong: Builder, sw: int) -> None:
 Fault = tuple[str, dict[str, int | bytes], dict[str, int | bytes], int]
 """Name, what the command is told, what the card's cells (bytes) and its sheet (numbers) hold, status word."""
 FULL = b"\x01".ljust(32, b"\0") * 16
-NO_SHOP: dict[str, int | bytes] = {"key_versions": bytes.fromhex("0000010001")}
-NO_LOAD: dict[str, int | bytes] = {"key_versions": bytes.fromhex("0100000001")}
+NO_SHOP, NO_LOAD = bytes.fromhex("0000010001"), bytes.fromhex("0100000001")
+"""Versions of a card without SHOP masters, and without LOAD masters."""
 COMPUTE_FAULTS: list[Fault] = [
-    ("key", {}, NO_SHOP, 0x6A88),
+    ("key", {}, {"key_versions": NO_SHOP}, 0x6A88),
     ("rules", {"rules_version": 2}, {}, 0x9409),
     ("MAC", {"mac": bytes(8)}, {}, 0x6988),
     ("state", {"state": b"\x01\x05" + State(1, 0, 100, 100, 100, 1, 100, 0, 0, (0, 0, 0, 0)).encode()[2:]}, {}, 0x6A80),
@@ -358,7 +358,7 @@ COMPUTE_FAULTS: list[Fault] = [
 ]
 """In the order of REQ-CMP-1."""
 LOAD_FAULTS: list[Fault] = [
-    ("key", {}, NO_LOAD, 0x6A88),
+    ("key", {}, {"key_versions": NO_LOAD}, 0x6A88),
     ("order", {"factor_tenths": 10}, {}, 0x6A80),
     ("counter", {"counter": 0xFFFF}, {}, 0x9407),
     ("full", {}, {"pending": FULL}, 0x940B),
@@ -414,13 +414,13 @@ class TestPrecedence:
         """REQ-AUT-1, REQ-APDU-6."""
         check_precedence(world(), pair, authorize)
 
-    @pytest.mark.parametrize("pair", pairs([("key", {}, NO_SHOP, 0x6A88), *LOAD_FAULTS[1:5]]), ids=both)
+    @pytest.mark.parametrize("pair", pairs([("key", {}, {"key_versions": NO_SHOP}, 0x6A88), *LOAD_FAULTS[1:5]]), ids=both)
     @pytest.mark.parametrize("kind", [Kind.REDEEM, Kind.PAY])
     def test_authorize_another_kind(self, kind: Kind, pair: tuple[Fault, Fault]) -> None:
         """REQ-AUT-1: no ceiling and no LOAD master is asked for."""
         at = world()
         at.shop.force(points_left=0, money_left_minor=0)
-        poke(at.shop, "key_versions", bytes.fromhex("0100000001"))
+        poke(at.shop, "key_versions", NO_LOAD)
         check_precedence(at, pair, lambda at, **fields: authorize(at, kind, **fields))
 
     @pytest.mark.parametrize("pair", pairs(LOAD_FAULTS[2:5]), ids=both)
@@ -435,7 +435,7 @@ class TestPrecedence:
         """REQ-RAT-1: slot before key before proof before values; slot before challenge before key before MAC."""
         at = world()
         wrong = replace(forged(at), data=forged(at).data[:16] + bytes(8))
-        poke(at.shop, "key_versions", bytes.fromhex("0000010001"))
+        poke(at.shop, "key_versions", NO_SHOP)
         refuses(at.shop, replace(wrong, p2=3), SW.RECORD_NOT_FOUND)
         refuses(at.shop, wrong, SW.REFERENCED_DATA_NOT_FOUND)
         refuses(at.shop, ratify(Ending.NOT_COMMITTED, 2, bytes(18)), SW.CONDITIONS_NOT_SATISFIED)
