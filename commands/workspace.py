@@ -67,9 +67,9 @@ class Workspace:
         self._file: FileVault | None = None
         self._masters: Masters | None = None
 
-    def of(self, product_file: Path) -> "Workspace":
-        """The same folder with another product."""
-        return Workspace(self.home, product_file)
+    def use_product(self, product_file: Path) -> None:
+        """Another product, before any use of the masters."""
+        self._product_file = product_file
 
     @property
     def product_path(self) -> Path:
