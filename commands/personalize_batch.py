@@ -13,7 +13,6 @@ from joren.host import HostError, Product, VaultError
 from joren.host.batch import FAILURES, FAILURES_MAX, CardResult, Line, Verdict, check_keys
 from joren.host.batch_csv import CsvRow, MemberRow, Problem, csv_digest, csv_kind, read_csv
 from joren.host.batch_journal import Batch, BatchJournal, Counts, Entry
-from joren.host.desk import Found
 from joren.host.production_report import write_rejects, write_report
 
 from .batch_progress import Progress
@@ -165,7 +164,7 @@ class _Run:
         progress.done += result.verdict is Verdict.ISSUED and result.entry is not None and result.entry.batch_id == self._batch.batch_id
         if self._as_json:
             click.echo(json_line("personalize-card", _result_fields(result)))
-        elif result.verdict in (*FAILURES, Verdict.SCRAP) or (result.verdict is Verdict.ISSUED and result.found is not Found.BLANK):
+        elif result.verdict in (*FAILURES, Verdict.SCRAP) or (result.entry is not None and result.entry.resumed):
             click.echo(_result_text(result))
 
     def tell(self) -> int:
