@@ -68,8 +68,12 @@ class Workspace:
         self._masters: Masters | None = None
 
     def of(self, product_file: Path) -> "Workspace":
-        """The same folder with another product."""
-        return Workspace(self.home, product_file)
+        """The same folder and vault with another product."""
+        other = Workspace(self.home, product_file)
+        other._vault_uri, other._vault_pin_file = self._vault_uri, self._vault_pin_file
+        if self._vault_uri is not None:
+            other._vault = self._token
+        return other
 
     @property
     def product_path(self) -> Path:
@@ -94,9 +98,14 @@ class Workspace:
         """Where the masters are, by the names that the product has for them; opened at the first use."""
         if self._vault_uri is None:
             return self._named(self._keys_file)
+        return self._named(self._token)
+
+    @property
+    def _token(self) -> VaultStore:
         if self._vault is None:
+            assert self._vault_uri is not None
             self._vault = open_vault(self._vault_uri, self._vault_pin_file)
-        return self._named(self._vault)
+        return self._vault
 
     def _named(self, vault: VaultStore) -> VaultStore:
         names = self.product.keys
