@@ -40,9 +40,9 @@ assert Limits.FORMAT.size == 18
 
 @dataclass(frozen=True, slots=True)
 class CustomerInfo(Record):
-    """The customer card's SELECT record, 25 bytes. `card_id` and `nonce` are 8 bytes each."""
+    """The customer card's SELECT record, 26 bytes. `card_id` and `nonce` are 8 bytes each, `key_version` is that of all keys."""
 
-    FORMAT: ClassVar[Struct] = Struct(">BBBBH8sH8sB")
+    FORMAT: ClassVar[Struct] = Struct(">BBBBH8sH8sBB")
 
     version: int
     life_cycle: int
@@ -53,6 +53,7 @@ class CustomerInfo(Record):
     counter: int
     nonce: bytes
     rank: int
+    key_version: int
 
     @property
     def one_card(self) -> bool:
@@ -75,14 +76,14 @@ class CustomerInfo(Record):
         return bool(self.flags & 8)
 
 
-assert CustomerInfo.FORMAT.size == 25
+assert CustomerInfo.FORMAT.size == 26
 
 
 @dataclass(frozen=True, slots=True)
 class ShopInfo(Record):
-    """The shop card's SELECT record, 23 bytes."""
+    """The shop card's SELECT record, 25 bytes."""
 
-    FORMAT: ClassVar[Struct] = Struct(">BBBBHIBIII")
+    FORMAT: ClassVar[Struct] = Struct(">BBBBHIBIIIH")
 
     version: int
     life_cycle: int
@@ -94,9 +95,10 @@ class ShopInfo(Record):
     sequence: int
     points_left: int
     money_left_minor: int
+    refills: int
 
 
-assert ShopInfo.FORMAT.size == 23
+assert ShopInfo.FORMAT.size == 25
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,7 @@ DGI_NAMES = {
     0x0103: "limits",
     0x0201: "programme, shop and terminal",
     0x0202: "ceilings",
+    0x0203: "refill",
     **{0x8000 + key_ref: f"key {label(key_ref)}" for key_ref in KeyRef},
     0x8012: "master key SHOP",
     0x8014: "master key LOAD",
@@ -193,6 +194,7 @@ CHANNELS = {number: f" {number}" if number else "" for number in range(4)}
 RECORDS = {0x0C: " of the log", 0x14: " of the pending entries"}
 OBJECTS = {1: ", rank rules and limits", 2: ", totals", 3: ", tries left", 4: ", key versions", 5: ", balance sheet"}
 PIN = {0x81: ", PIN"}
+VERSIONS = {version: f", key version {version}" if version else ", highest key version" for version in range(256)}
 
 MAC, PROOF, RECEIPT = parts("8s", "mac"), parts("8s", "proof"), parts("8s", "receipt")
 SESSION = parts("8sH8s", "card_id counter nonce")
@@ -243,11 +245,11 @@ COMMANDS: dict[tuple[int, int], Row] = {
     ),
     (CLA_JOREN, Ins.COMPUTE): Row(
         EARNING,
-        ZERO,
+        VERSIONS,
         _fixed(SESSION + parts("B", "rules_version") + STATE + MAC + REQUEST),
         _fixed(parts("BIH", "slot sequence points") + STATE + MAC),
     ),
-    (CLA_JOREN, Ins.AUTHORIZE): Row(AUTHORIZED, ZERO, _fixed(SESSION + REQUEST), _fixed(parts("BI", "slot sequence") + MAC)),
+    (CLA_JOREN, Ins.AUTHORIZE): Row(AUTHORIZED, VERSIONS, _fixed(SESSION + REQUEST), _fixed(parts("BI", "slot sequence") + MAC)),
     (CLA_JOREN, Ins.RATIFY): Row(
         CLOSINGS, SLOTS, _by_p1({0: (parts("H8s", "counter_now nonce") + MAC,), 1: (OUTCOME + PROOF,), 2: ((),)}), NOTHING
     ),

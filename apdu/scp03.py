@@ -7,7 +7,6 @@ scp03_putkey.py loads new keys through the channel.
 
 from .scp03_card import CardSession, CardSettings
 from .scp03_errors import (
-    AUTHENTICATION_FAILED,
     AnswerMalformed,
     CardNotAuthentic,
     ChannelEnded,
@@ -23,7 +22,6 @@ from .scp03_putkey import check_put_keys, decode_put_keys, put_keys, put_keys_an
 from .scp03_records import InitializeUpdateAnswer, Level, Parameter
 
 __all__ = [
-    "AUTHENTICATION_FAILED",
     "AnswerMalformed",
     "Authenticating",
     "CardNotAuthentic",

@@ -14,7 +14,7 @@ from hmac import compare_digest
 from .command import Command
 from .response import Response
 from .scp03_class import class_byte, is_plain, is_protected, logical_channel
-from .scp03_errors import AUTHENTICATION_FAILED, ChannelEnded, CommandNotAuthentic
+from .scp03_errors import ChannelEnded, CommandNotAuthentic
 from .scp03_keys import ScpKeys
 from .scp03_messages import SecureMessages
 from .scp03_records import LEVELS, R_ENCRYPTION, R_MAC, InitializeUpdateAnswer, Level, Parameter
@@ -204,7 +204,7 @@ class CardSession:
         if len(command.data) != 2 * size:
             return _refusal(SW.WRONG_LENGTH)
         if not compare_digest(command.data[:size], expected):
-            return _refusal(AUTHENTICATION_FAILED)
+            return _refusal(SW.AUTHENTICATION_FAILED)
         try:
             messages.check_authenticate(command, extended)
         except CommandNotAuthentic:

@@ -5,7 +5,6 @@ from typing import ClassVar
 from .status import SW, describe
 
 __all__ = [
-    "AUTHENTICATION_FAILED",
     "AnswerMalformed",
     "CardNotAuthentic",
     "ChannelEnded",
@@ -16,11 +15,8 @@ __all__ = [
     "ResponseNotAuthentic",
 ]
 
-AUTHENTICATION_FAILED = 0x6300
-"""The card's status word for a wrong host cryptogram (GlobalPlatform 2.3.1, D.4.2.7)."""
-
 ADVICE: dict[int, str] = {
-    AUTHENTICATION_FAILED: "the card does not take the host's keys: do not try again, each failure may count towards blocking the card",
+    SW.AUTHENTICATION_FAILED: "the card does not take the host's keys: do not try again, each failure may count towards blocking the card",
     SW.REFERENCED_DATA_NOT_FOUND: "the card has no such key version: ask for version 0, or for one that it has",
     SW.WRONG_LENGTH: "the card may want challenges of the other length: 8 bytes in mode S8, 16 in S16",
     SW.CONDITIONS_NOT_SATISFIED: "the key set's sequence counter may be used up: replace the key set",
@@ -39,10 +35,9 @@ class ChannelRefused(ChannelError):
     """The card refused to open the channel. `sw` is its status word, `next_step` what to do."""
 
     def __init__(self, step: str, sw: int) -> None:
-        name = "AUTHENTICATION_FAILED" if sw == AUTHENTICATION_FAILED else describe(sw).name
         self.sw = sw
         self.next_step = ADVICE.get(sw, describe(sw).advice)
-        super().__init__(f"{step}: the card answered {sw:04X} {name}; {self.next_step}")
+        super().__init__(f"{step}: the card answered {sw:04X} {describe(sw).name}; {self.next_step}")
 
 
 class AnswerMalformed(ChannelError):

@@ -14,6 +14,8 @@ class SW(IntEnum):
     NO_INFORMATION_GIVEN = 0x6200
     FILE_DEACTIVATED = 0x6283
     FILE_TERMINATED = 0x6285
+    AUTHENTICATION_FAILED = 0x6300
+    MORE_DATA_AVAILABLE = 0x6310
     VERIFY_FAILED = 0x63C0
     WRONG_LENGTH = 0x6700
     LOGICAL_CHANNEL_NOT_SUPPORTED = 0x6881
@@ -65,6 +67,11 @@ TEXTS: dict[SW, tuple[str, str]] = {
     SW.NO_INFORMATION_GIVEN: ("nothing was there to do", "go on"),
     SW.FILE_DEACTIVATED: ("the card is blocked", "do not serve this card; its holder asks the issuer"),
     SW.FILE_TERMINATED: ("the card is at its end", "keep the card; its holder asks the issuer for another"),
+    SW.AUTHENTICATION_FAILED: (
+        "the card does not take the host's keys",
+        "do not try again: each failure may count towards blocking the card",
+    ),
+    SW.MORE_DATA_AVAILABLE: ("there is more than fits one answer", "send the command again with P2 = 03 for the rest"),
     SW.VERIFY_FAILED: (
         "PIN or PUK wrong, {n} tries left",
         "ask the holder again; the PUK sets a new PIN, a card without PUK tries is replaced",
@@ -75,7 +82,10 @@ TEXTS: dict[SW, tuple[str, str]] = {
         "open one with MANAGE CHANNEL, or use the basic channel",
     ),
     SW.SECURE_MESSAGING_NOT_SUPPORTED: ("no secure messaging here", "send the command in the clear"),
-    SW.SECURITY_STATUS_NOT_SATISFIED: ("the PIN is needed", "VERIFY the PIN, then send the command again"),
+    SW.SECURITY_STATUS_NOT_SATISFIED: (
+        "the PIN is needed, or a secure channel",
+        "VERIFY the PIN, then send the command again; the issuer opens a secure channel",
+    ),
     SW.AUTHENTICATION_METHOD_BLOCKED: ("no tries left", "RESET RETRY COUNTER with the PUK; without PUK tries the issuer replaces the card"),
     SW.CONDITIONS_NOT_SATISFIED: ("not in this state of the card or session", "SELECT, and look at the life cycle state it answers"),
     SW.MAC_INCORRECT: ("the MAC fits not", "wrong key or group, or another card, counter or nonce: SELECT again and authorize anew"),

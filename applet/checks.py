@@ -1,5 +1,6 @@
 """Checks that customer card and shop card make alike, each raising Refused with the status word the spec names."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from hmac import compare_digest
 
@@ -12,8 +13,16 @@ from .applet import Refused
 from .platform import SecureChannel
 
 __all__ = [
-    "check_category_and_factor", "check_mac", "check_plain_order", "check_secured", "check_time", "decode_state", "limits_of", "rules_of",
-]  # fmt: skip
+    "check_any_mac",
+    "check_category_and_factor",
+    "check_mac",
+    "check_plain_order",
+    "check_secured",
+    "check_time",
+    "decode_state",
+    "limits_of",
+    "rules_of",
+]
 
 rules_of = lru_cache(maxsize=64)(RankRules.decode)
 """The rules in 80 bytes of a card's memory."""
@@ -24,6 +33,12 @@ limits_of = lru_cache(maxsize=64)(Limits.decode)
 def check_mac(expected: bytes, mac: bytes) -> None:
     """Compares in constant time: 6988 (REQ-MAC-2)."""
     if not compare_digest(expected, mac):
+        raise Refused(SW.MAC_INCORRECT)
+
+
+def check_any_mac(expected: Iterable[bytes], mac: bytes) -> None:
+    """One of the expected ones, each compared in constant time: 6988."""
+    if not any(compare_digest(one, mac) for one in expected):
         raise Refused(SW.MAC_INCORRECT)
 
 

@@ -107,6 +107,7 @@ class CustomerCard:
             counter=memory.counter,
             nonce=memory.nonce.get(),
             rank=state[1],
+            key_version=memory.key_version,
         ).encode()
         answer = info if command.p2 & 0x0C else build_tlv(0x6F, build_tlv(0x84, self.aid) + build_tlv(0x85, info))
         return Response(answer, SELECT_STATUS[memory.status])

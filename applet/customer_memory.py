@@ -88,6 +88,11 @@ class CustomerMemory:
         """The rank state in force, 32 bytes."""
         return self.sheet_raw[:32]
 
+    @property
+    def key_version(self) -> int:
+        """The version of all keys (REQ-KEY-5), u8: that of RECEIPT, which every issued card has; 0 before it is there."""
+        return self.key_versions.get(KeyRef.RECEIPT - 1, 1)[0]
+
     def draw_nonce(self) -> None:
         """What was authorized with the old nonce is void (REQ-MAC-3)."""
         self.nonce.put(0, self.platform.random(8))

@@ -5,6 +5,7 @@ the Key-DEK too; in the clear it is taken on a chip for development alone. Of an
 must be complete after every block, as it was when it was issued.
 """
 
+from struct import Struct
 from typing import ClassVar, Protocol
 
 from joren.apdu import SW, Command, KeyRef, LifeCycle
@@ -18,7 +19,8 @@ from .customer_memory import CustomerMemory
 from .pin import Pin, is_pin, is_puk
 from .platform import CardKey, Cells, Platform, SecureChannel
 from .sheet import Sheet
-from .shop_memory import ShopMemory
+from .shop_masters import ShopMasters
+from .shop_memory import KEY_PLACES, ShopMemory
 
 __all__ = ["STORE_P1", "CustomerData", "Personalizable", "ShopData", "store_data"]
 
@@ -27,6 +29,8 @@ PLAIN, SECURED = 0x08, 0x28
 STORE_P1 = frozenset({PLAIN, PLAIN | LAST, SECURED, SECURED | LAST})
 """P1 of STORE DATA: DGIs, in the clear or with keys and PINs under the Key-DEK; the last block."""
 KEY_SIZE = 17
+REFILL = Struct(">HII")
+"""Number, points, money in minor units (REQ-REF-1)."""
 PIN_SIZE, PIN_SEALED_SIZE = 8, 16
 KEY_TAGS, PIN_TAGS = range(0x8000, 0x8100), range(0x8100, 0x8200)
 
@@ -43,6 +47,9 @@ class Personalizable(Protocol):
 
     def complete(self) -> bool:
         """Whether all is there that the card needs."""
+
+    def consistent(self) -> bool:
+        """Whether the versions of its keys go together."""
 
 
 def store_data(platform: Platform, card: Personalizable, next_block: Cells, command: Command) -> None:
@@ -62,8 +69,11 @@ def store_data(platform: Platform, card: Personalizable, next_block: Cells, comm
         for dgi in dgis:
             _check_tag(card, dgi.tag, issued)
             card.store(dgi.tag, dgi.value if channel is None else _opened(channel, dgi.tag, dgi.value))
-        if (last or issued) and not card.complete():
-            raise Refused(SW.REFERENCED_DATA_NOT_FOUND)
+        if last or issued:
+            if not card.complete():
+                raise Refused(SW.REFERENCED_DATA_NOT_FOUND)
+            if not card.consistent():
+                raise Refused(SW.WRONG_DATA)
         if last and not issued:
             card.life_cycle.put(0, bytes((LifeCycle.ISSUED,)))
     next_block.put(0, bytes((0 if last else (command.p2 + 1) & 0xFF,)))
@@ -128,6 +138,16 @@ def _store_key(value: bytes, key: CardKey, versions: Cells, index: int) -> None:
     key.store(value[1:])
 
 
+def _store_master(value: bytes, masters: ShopMasters, *, may_all_go: bool) -> None:
+    """A version of a master, or the version alone of one that goes (REQ-SPE-2)."""
+    _expect(len(value) in (1, KEY_SIZE) and value[0] != 0)
+    if len(value) == KEY_SIZE:
+        masters.put(value[0], value[1:])
+    else:
+        _expect(value[0] in masters.versions and (may_all_go or len(masters.versions) > 1))
+        masters.remove(value[0])
+
+
 class CustomerData:
     """The DGIs of a customer card."""
 
@@ -179,12 +199,16 @@ class CustomerData:
         versions = memory.key_versions.get()
         return all(versions[key_ref - 1] for key_ref in needed) and self.pin.present == self.pin.puk_present
 
+    def consistent(self) -> bool:
+        """REQ-KEY-5: all keys that are there have the same version."""
+        return len(set(filter(None, self.memory.key_versions.get()))) == 1
+
 
 class ShopData:
     """The DGIs of a shop card."""
 
     FIRST: ClassVar[frozenset[int]] = frozenset({0x0201, 0x0102, 0x0103, 0x0202, 0x8012, 0x8014, 0x8005})
-    LATER: ClassVar[frozenset[int]] = FIRST - {0x0201, 0x0202}
+    LATER: ClassVar[frozenset[int]] = FIRST - {0x0201, 0x0202} | {0x0203}
 
     def __init__(self, memory: ShopMemory) -> None:
         self.memory = memory
@@ -204,15 +228,22 @@ class ShopData:
             _expect(len(value) == 8)
             memory.give_ceilings(value)
         elif tag == 0x8012:
-            _store_key(value, memory.shop_master, memory.key_versions, 0)
+            _store_master(value, memory.masters[KeyRef.SHOP], may_all_go=False)
         elif tag == 0x8014:
-            _store_key(value, memory.load_master, memory.key_versions, 1)
+            _store_master(value, memory.masters[KeyRef.LOAD], may_all_go=True)
+        elif tag == 0x0203:
+            _expect(len(value) == 10)
+            memory.refill(*REFILL.unpack(value))
         else:
-            _store_key(value, memory.admin_key, memory.key_versions, 2)
+            _store_key(value, memory.admin_key, memory.key_versions, KEY_PLACES.index(KeyRef.ADMIN))
 
     def complete(self) -> bool:
         """REQ-SPE-1."""
         memory = self.memory
         given = (memory.identity, memory.rules_cells, memory.limits_cells, memory.ceilings_given)
-        versions = memory.key_versions.get()
-        return all(any(cells.get()) for cells in given) and bool(versions[0] and versions[2])
+        has_admin = memory.key_versions.get()[KEY_PLACES.index(KeyRef.ADMIN)] != 0
+        return all(any(cells.get()) for cells in given) and bool(memory.masters[KeyRef.SHOP].versions) and has_admin
+
+    def consistent(self) -> bool:
+        """Always: the versions of a shop card's masters differ, and stand side by side on purpose (REQ-SPE-2)."""
+        return True

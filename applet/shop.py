@@ -8,13 +8,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
-from joren.apdu import CLA_ISO, CLA_JOREN, SW, Command, Ending, Ins, Key, KeyRef, Kind, LifeCycle, Response, base_kind, is_void, messages
+from joren.apdu import CLA_ISO, CLA_JOREN, SW, Command, Ending, Ins, KeyRef, Kind, LifeCycle, Response, base_kind, is_void, messages
 from joren.apdu.cards import PendingEntry, ShopInfo
 from joren.apdu.tlv import build_tlv
 from joren.apdu.transaction import Order, Outcome, Transaction
 
 from .applet import NEEDS, Needs, Refused
-from .checks import check_category_and_factor, check_mac, check_plain_order, check_secured, check_time, decode_state
+from .checks import (
+    check_any_mac,
+    check_category_and_factor,
+    check_mac,
+    check_plain_order,
+    check_secured,
+    check_time,
+    decode_state,
+)
 from .dispatch import Form, Forms, any_of, check_form, check_le, fixed, guarded
 from .lifecycle import ALLOWED_SHOP, SELECT_STATUS, next_state
 from .personalize import STORE_P1, ShopData, store_data
@@ -27,6 +35,8 @@ __all__ = ["ShopCard"]
 COUNTER_MAX = 0xFFFF
 LOG_P2, PENDING_P2 = 0x0C, 0x14
 AUTHORIZED = (Kind.REDEEM, Kind.LOAD, Kind.PAY, *(kind for kind in Kind if is_void(kind)))
+COMPUTE_FORM = Form(frozenset({67}), 47)
+AUTHORIZE_FORM = Form(frozenset({26}), 13)
 RATIFY_FORMS = {
     Ending.NOT_COMMITTED: Form(frozenset({18}), 0),
     Ending.COMMITTED: Form(frozenset({24}), 0),
@@ -39,12 +49,12 @@ SECURED_ADMIN_FORM = Form(frozenset({0, 8}), 0)
 STATES = (LifeCycle.ISSUED, LifeCycle.BLOCKED, LifeCycle.TERMINATED)
 
 FORMS: Forms = {
-    (CLA_JOREN, Ins.COMPUTE): any_of({(kind, 0): Form(frozenset({67}), 47) for kind in (Kind.PURCHASE, Kind.PAY_AND_EARN)}),
-    (CLA_JOREN, Ins.AUTHORIZE): any_of({(kind, 0): Form(frozenset({26}), 13) for kind in AUTHORIZED}),
+    (CLA_JOREN, Ins.COMPUTE): lambda p1, _version: COMPUTE_FORM if p1 in (Kind.PURCHASE, Kind.PAY_AND_EARN) else None,
+    (CLA_JOREN, Ins.AUTHORIZE): lambda p1, _version: AUTHORIZE_FORM if p1 in AUTHORIZED else None,
     (CLA_JOREN, Ins.RATIFY): any_of({(ending, slot): form for ending, form in RATIFY_FORMS.items() for slot in range(16)}),
     (CLA_ISO, Ins.GET_CHALLENGE): fixed(0, 0, 0, 8),
     (CLA_ISO, Ins.READ_RECORD): lambda p1, p2: RECORD_FORMS.get(p2) if p1 else None,
-    (CLA_ISO, Ins.GET_DATA): any_of({(1, tag): Form(frozenset({0}), length) for tag, length in ((1, 98), (2, 44))}),
+    (CLA_ISO, Ins.GET_DATA): any_of({(1, tag): Form(frozenset({0}), length) for tag, length in ((1, 98), (2, 44), (4, 10))}),
     (CLA_JOREN, Ins.STORE_DATA): lambda p1, _p2: STORE_FORM if p1 in STORE_P1 else None,
     (CLA_JOREN, Ins.SET_STATUS): any_of({(0x40, state): ADMIN_FORM for state in STATES}),
 }
@@ -98,6 +108,7 @@ class ShopCard:
             sequence=memory.sequence(sheet),
             points_left=sheet.points_left,
             money_left_minor=sheet.money_left_minor,
+            refills=sheet.refills,
         ).encode()
         answer = info if command.p2 & 0x0C else build_tlv(0x6F, build_tlv(0x84, self.aid) + build_tlv(0x85, info))
         return Response(answer, SELECT_STATUS[memory.status])
@@ -110,10 +121,10 @@ class ShopCard:
         memory, data, sheet = self.memory, command.data, self.memory.sheet
         card_id, counter, nonce, raw_state = data[:8], int.from_bytes(data[8:10]), data[10:18], data[19:51]
         order = Order.decode(data[59:67] + memory.identity.get(0, 4) + memory.sequence(sheet).to_bytes(4))
-        rules = memory.rules
+        head, rules = memory.customer_head(card_id), memory.rules
+        key = memory.masters[KeyRef.SHOP].derive(command.p2, head)
         if data[18] != rules.rules_version:
             raise Refused(SW.RULES_MISMATCH)
-        key, head = memory.shop_key(card_id), memory.customer_head(card_id)
         check_mac(key.mac8(messages.state(head, counter, nonce, rules.rules_version, raw_state)), data[51:59])
         before = decode_state(raw_state)
         self._check_counter(counter)
@@ -138,7 +149,8 @@ class ShopCard:
         card_id, counter, nonce = data[:8], int.from_bytes(data[8:10]), data[10:18]
         order = Order.decode(data[18:26] + memory.identity.get(0, 4) + memory.sequence(sheet).to_bytes(4))
         key_ref = KeyRef.LOAD if base_kind(kind) == Kind.LOAD else KeyRef.SHOP
-        key = self._customer_key(key_ref, card_id)
+        head = memory.customer_head(card_id)
+        key = memory.masters[key_ref].derive(command.p2, head)
         if not is_void(kind):
             check_plain_order(order)
         self._check_counter(counter)
@@ -148,11 +160,13 @@ class ShopCard:
         if money > sheet.money_left_minor:
             raise Refused(SW.CEILING_REACHED)
         memory.open(slot, _entry(kind, key_ref, counter, card_id, order), sheet, 0, money)
-        message = messages.order(memory.customer_head(card_id), counter, nonce, kind, key_ref, order.encode())
+        message = messages.order(head, counter, nonce, kind, key_ref, order.encode())
         return bytes((slot,)) + order.sequence.to_bytes(4) + key.mac8(message)
 
-    def _customer_key(self, key_ref: int, card_id: bytes) -> Key:
-        return self.memory.load_key(card_id) if key_ref == KeyRef.LOAD else self.memory.shop_key(card_id)
+    def _check_word(self, entry: PendingEntry, message: bytes, mac: bytes) -> None:
+        """What a customer card says of an entry, under any version: its keys may have been renewed since (REQ-RAT-6)."""
+        keys = self.memory.masters[KeyRef(entry.key_ref)].derive_each(self.memory.customer_head(entry.card_id))
+        check_any_mac((key.mac8(message) for key in keys), mac)
 
     @staticmethod
     def _check_counter(counter: int) -> None:
@@ -175,7 +189,7 @@ class ShopCard:
         order = Order(entry.hour, entry.amount, entry.category, entry.factor_tenths, memory.shop, entry.sequence)
         record = Transaction(entry.kind, entry.key_ref, entry.counter, order.encode(), data[:16]).encode()
         proof = messages.proof(memory.customer_head(entry.card_id), record)
-        check_mac(self._customer_key(entry.key_ref, entry.card_id).mac8(proof), data[16:])
+        self._check_word(entry, proof, data[16:])
         outcome = Outcome.decode(data[:16])
         expected = (entry.rank, entry.rules_version, entry.score, entry.points)
         computed = entry.kind in (Kind.PURCHASE, Kind.PAY_AND_EARN)
@@ -204,7 +218,7 @@ class ShopCard:
             memory.customer_head(entry.card_id), entry.key_ref, entry.counter, memory.shop, entry.sequence,
             challenge, Ending.NOT_COMMITTED, int.from_bytes(data[:2]), data[2:10],
         )  # fmt: skip
-        check_mac(self._customer_key(entry.key_ref, entry.card_id).mac8(message), data[10:])
+        self._check_word(entry, message, data[10:])
         memory.close(slot, entry, Ending.NOT_COMMITTED, {}, entry.points, _loaded(entry))
 
     def _get_challenge(self, _command: Command) -> bytes:
@@ -219,7 +233,9 @@ class ShopCard:
 
     def _get_data(self, command: Command) -> bytes:
         memory = self.memory
-        return memory.rules_cells.get() + memory.limits_cells.get() if command.p2 == 1 else memory.sheet.totals
+        if command.p2 == 1:
+            return memory.rules_cells.get() + memory.limits_cells.get()
+        return memory.sheet.totals if command.p2 == 2 else memory.versions
 
     def _store_data(self, command: Command) -> bytes:
         store_data(self.platform, self.data, self.memory.next_block, command)

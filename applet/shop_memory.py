@@ -7,22 +7,25 @@ rolled back."""
 
 from dataclasses import replace
 
-from joren.apdu import PENDING_SIZE, SHOP_LOG_SIZE, SW, VOID, Ending, Key, LifeCycle, messages
+from joren.apdu import PENDING_SIZE, SHOP_LOG_SIZE, SW, VOID, Ending, KeyRef, LifeCycle, messages
 from joren.apdu.cards import Limits, PendingEntry, Totals
 from joren.apdu.state import RankRules
 
 from .applet import Refused
 from .checks import limits_of, rules_of
 from .platform import Platform
-from .shop_sheet import COUNT_MAX, RING_PLACES, ShopSheet, place_in_force
+from .shop_masters import PLACES, ShopMasters
+from .shop_sheet import COUNT_MAX, REFILLS_MAX, RING_PLACES, ShopSheet, place_in_force
 
-__all__ = ["ShopMemory"]
+__all__ = ["KEY_PLACES", "ShopMemory"]
 
 ENTRY_SIZE = PendingEntry.FORMAT.size
 LOG_RECORD_SIZE = ENTRY_SIZE + 1
 SHEET_SIZE = ShopSheet.FORMAT.size
 CEILINGS_AT = 8
-SATURATED = 0xFFFFFFFF
+SATURATED = CEILING_MAX = 0xFFFFFFFF
+KEY_PLACES = (*[KeyRef.SHOP] * PLACES, *[KeyRef.LOAD] * PLACES, KeyRef.ADMIN)
+"""Of which key each version in `key_versions` is, in order."""
 
 
 class ShopMemory:
@@ -39,9 +42,8 @@ class ShopMemory:
         self.shop_sheets = platform.persistent("shop_sheets", RING_PLACES * SHEET_SIZE)
         self.pending = platform.persistent("pending", PENDING_SIZE * ENTRY_SIZE)
         self.log = platform.persistent("log", SHOP_LOG_SIZE * LOG_RECORD_SIZE)
-        self.key_versions = platform.persistent("key_versions", 3)
-        self.shop_master = platform.key("key_shop_master")
-        self.load_master = platform.key("key_load_master")
+        self.key_versions = platform.persistent("key_versions", len(KEY_PLACES))
+        self.masters = {ref: ShopMasters(platform, ref, self.key_versions, KEY_PLACES.index(ref)) for ref in (KeyRef.SHOP, KeyRef.LOAD)}
         self.admin_key = platform.key("key_admin")
         self.challenge = platform.transient("challenge", 9)
         self.next_block = platform.transient("next_block", 1)
@@ -88,7 +90,10 @@ class ShopMemory:
         if not known:
             known = place_in_force(self.shop_sheets.get()) + 1
             self.place_known.put(0, bytes((known,)))
-        return ShopSheet.decode(self.shop_sheets.get((known - 1) * SHEET_SIZE, SHEET_SIZE))
+        return self._sheet_at(known - 1)
+
+    def _sheet_at(self, place: int) -> ShopSheet:
+        return ShopSheet.decode(self.shop_sheets.get(place * SHEET_SIZE, SHEET_SIZE))
 
     def sequence(self, sheet: ShopSheet) -> int:
         """The next sequence: terminal u8 and count."""
@@ -99,15 +104,26 @@ class ShopMemory:
         self.shop_sheets.put(CEILINGS_AT, ceilings)
         self.ceilings_given.put(0, b"\x01")
 
-    def shop_key(self, card_id: bytes) -> Key:
-        """A customer card's SHOP key, for this command only (REQ-CMP-2)."""
-        return self.shop_master.derive(b"shop", messages.head(self.programme, card_id))
+    def refill(self, number: int, points: int, money_minor: int) -> None:
+        """Raises the ceilings by a refill whose number is the next; else Refused with 9407, 6985 or 6A80 (REQ-REF-1).
 
-    def load_key(self, card_id: bytes) -> Key:
-        """A customer card's LOAD key, for this command only; Refused(6A88) if this card may not load."""
-        if not self.key_versions.get(1, 1)[0]:
-            raise Refused(SW.REFERENCED_DATA_NOT_FOUND)
-        return self.load_master.derive(b"load", messages.head(self.programme, card_id))
+        One write, in the caller's transaction if there is one. Whether that will be committed is not known here, so RAM forgets the place.
+        """
+        sheet = self._sheet_at(place_in_force(self.shop_sheets.get()))
+        if sheet.refills == REFILLS_MAX:
+            raise Refused(SW.COUNTER_EXHAUSTED)
+        if number != sheet.refills + 1:
+            raise Refused(SW.CONDITIONS_NOT_SATISFIED)
+        points_left, money_left_minor = sheet.points_left + points, sheet.money_left_minor + money_minor
+        if max(points_left, money_left_minor) > CEILING_MAX:
+            raise Refused(SW.WRONG_DATA)
+        self.place_known.put(0, b"\x00")
+        self._put(replace(sheet, refills=number, points_left=points_left, money_left_minor=money_left_minor))
+
+    @property
+    def versions(self) -> bytes:
+        """key_ref and version of every place for a key, 10 bytes; version 0 where it is free (REQ-SRD-1)."""
+        return b"".join(bytes((key_ref, version)) for key_ref, version in zip(KEY_PLACES, self.key_versions.get(), strict=True))
 
     @property
     def pending_count(self) -> int:
@@ -169,14 +185,24 @@ class ShopMemory:
         money_minor: int = 0,
         sale: int | None = None,
     ) -> None:
-        """Frees the slot, logs the entry, adds to totals and ceilings, marks the sale that became void, in one go (REQ-RAT-5)."""
+        """Frees the slot, logs the entry, adds to totals and ceilings, marks the sale that became void, in one go (REQ-RAT-5).
+
+        Where a refill has come in between, a ceiling can be too high to take all back: it stops at its most (REQ-RAT-2).
+        """
         before = self.sheet
         totals = before.totals
         if changes:
             counted = Totals.decode(totals)
             added = {name: min(getattr(counted, name) + amount, SATURATED) for name, amount in changes.items()}
             totals = replace(counted, **added).encode()
-        sheet = ShopSheet(before.count, before.closed + 1, before.points_left + points, before.money_left_minor + money_minor, totals)
+        points_left, money_left_minor = before.points_left + points, before.money_left_minor + money_minor
+        sheet = replace(
+            before,
+            closed=before.closed + 1,
+            points_left=min(points_left, CEILING_MAX),
+            money_left_minor=min(money_left_minor, CEILING_MAX),
+            totals=totals,
+        )
         with self.platform.transaction():
             self.pending.put(slot * ENTRY_SIZE, b"\x00")
             if sale is not None:

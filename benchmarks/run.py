@@ -196,7 +196,7 @@ def _layer(file: str, name: str) -> str:
 
 def records() -> list[Figure]:
     """TLV, and a fixed record, built and parsed: ours beside construct."""
-    info = CustomerInfo(1, 0x0F, 3, 1, 1, CARD_ID, 7, bytes(8), 2)
+    info = CustomerInfo(1, 0x0F, 3, 1, 1, CARD_ID, 7, bytes(8), 2, 1)
     raw, ours_tlv = info.encode(), build_tlv(0x6F, build_tlv(0x84, bytes(9)) + build_tlv(0x85, info.encode()))
     record = Transaction(1, 2, 3, Order(1, 2, 3, 10, 5, 6).encode(), bytes(16))
     shape = cs.Struct(

@@ -92,11 +92,13 @@ def _budget(exchange: Exchange, ram_bytes: int, profiles: list[Profile]) -> Budg
 
 
 def _name(exchange: Exchange) -> str:
-    """The command as it is explained, without the number of a record, slot or block, and whose card it is of."""
+    """The command as it is explained, without the number of a record, slot, block or key version, and whose card it is of."""
     command = exchange.command
     name = explain_command(command).name
     if command.ins == Ins.RATIFY:
         name = name.partition(", slot")[0]
+    if command.ins in (Ins.COMPUTE, Ins.AUTHORIZE):
+        name = name.partition(", key version")[0]
     if command.ins == Ins.STORE_DATA:
         name = "STORE DATA"
     if command.ins == Ins.READ_RECORD:
@@ -122,7 +124,8 @@ def _everything() -> Iterator[tuple[Exchange, int]]:
     chip = tryout.chips[Slot.CUSTOMER]
     for command in (Command(CLA_ISO, Ins.GET_DATA, 1, tag, ne=256) for tag in (1, 3, 4)):
         yield _exchange(chip, command)
-    yield _exchange(tryout.chips[Slot.SHOP], Command(CLA_ISO, Ins.GET_DATA, 1, 1, ne=256))
+    for command in (Command(CLA_ISO, Ins.GET_DATA, 1, tag, ne=256) for tag in (1, 4)):
+        yield _exchange(tryout.chips[Slot.SHOP], command)
 
 
 def _exchange(chip: Chip, command: Command) -> tuple[Exchange, int]:

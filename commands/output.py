@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError, VaultError
+from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError, LinkLost, VaultError
 from joren.host.replay.log import BadLog
 from joren.simulator.chip import DoesNotFit
 from joren.simulator.image import BadImage
@@ -34,6 +34,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     CardRefused: 3,
     CardFault: 4,
     CardLost: 5,
+    LinkLost: 5,
     JournalError: 6,
     BadImage: 6,
     BadLog: 6,

@@ -5,6 +5,7 @@ that never was, under each key with which it answers: its MAC shows that it has 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from secrets import token_bytes
 
 from joren.apdu import CLA_ISO, Command, Ending, Ins, Key, KeyRef, LifeCycle, MacMismatch, messages
@@ -69,9 +70,7 @@ def check_key(programme: int, info: CustomerInfo, key_ref: KeyRef, key: Key, cha
         key.verify8(message, absence.mac)
     except MacMismatch:
         raise CardFault(Slot.CUSTOMER.value, "PROVE", f"a MAC under the {key_ref.name} key that it was given", "another MAC") from None
-    return CustomerInfo(
-        info.version, info.life_cycle, info.flags, info.rules_version, info.programme, info.card_id, info.counter, absence.nonce, info.rank
-    )
+    return replace(info, nonce=absence.nonce)
 
 
 def _shop(product: Product, keys: IssuerKeys, order: ShopOrder, fresh: bool) -> Dialog[tuple[int, CheckValues]]:
@@ -83,10 +82,21 @@ def _shop(product: Product, keys: IssuerKeys, order: ShopOrder, fresh: bool) -> 
         expected = (LifeCycle.ISSUED, order.terminal << 24, 0, order.points, order.money_minor)
         _same(slot, "SELECT", expected, (info.life_cycle, info.sequence, info.pending, info.points_left, info.money_left_minor))
     yield from _rules(slot, product, fresh)
-    given = {"shop": keys.group_master("shop", programme), "admin": keys.shop_admin_key(programme, order.shop, order.terminal)}
-    if order.may_load:
-        given["load"] = keys.group_master("load", programme)
-    return given["admin"].version, tuple((name, key.kcv().hex().upper()) for name, key in given.items())
+    told = yield from ask(slot, Command(CLA_ISO, Ins.GET_DATA, 0x01, 0x04, ne=KEY_VERSIONS), KEY_VERSIONS)
+    versions = [(ref, version) for ref, version in zip(told[::2], told[1::2], strict=True) if version]
+    given: dict[str, Key] = {}
+    for ref, version in versions:
+        if ref == KeyRef.ADMIN:
+            given["admin"] = keys.shop_admin_key(programme, order.shop, order.terminal, version)
+        elif ref in (KeyRef.SHOP, KeyRef.LOAD):
+            name = KeyRef(ref).name.lower()
+            given[f"{name} {version}"] = keys.group_master(name, programme, version)
+    if fresh:
+        expected_keys = {KeyRef.SHOP, KeyRef.ADMIN} | ({KeyRef.LOAD} if order.may_load else set())
+        _same(slot, "GET DATA", sorted(expected_keys), sorted(ref for ref, _ in versions))
+    return max(version for ref, version in versions if ref == KeyRef.SHOP), tuple(
+        (name, key.kcv().hex().upper()) for name, key in given.items()
+    )
 
 
 def _rules(slot: Slot, product: Product, fresh: bool) -> Dialog[None]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from secrets import token_bytes
 from typing import Protocol
 
-from joren.apdu import Command, Ins, LinkLost, Response
+from joren.apdu import SW, Command, Ins, LinkLost, Response
 from joren.apdu.gp import MANAGER_AID, GpIns
 from joren.apdu.scp03 import (
     AnswerMalformed,
@@ -31,7 +31,6 @@ from .errors import CardFault, CardRefused, HostError
 __all__ = ["Channel", "Guard", "KeyFinder", "NoGuard", "WrongKeys", "open_channel"]
 
 CHALLENGE_SIZE = 8
-WRONG_CRYPTOGRAM = 0x6300
 KeyFinder = Callable[[InitializeUpdateAnswer], ScpKeys]
 """From what the card says of itself (key version, diversification data) to its key set. Raises HostError where there is none."""
 
@@ -122,7 +121,7 @@ def open_channel(
         guard.failed(*known)
         raise WrongKeys(f"{slot.value}: {error}; {error.advice}") from None
     told = yield Ask(slot, authenticating.command)
-    if told.sw == WRONG_CRYPTOGRAM:
+    if told.sw == SW.AUTHENTICATION_FAILED:
         guard.failed(*known)
     with _told(slot, "EXTERNAL_AUTHENTICATE"):
         return Channel(slot, authenticating.open(told), static, answer)

@@ -105,8 +105,7 @@ def make_card(
         yield from _personalize(channel, aid, product, keys, order)
     else:
         found = Found.ISSUED
-    if found is not Found.ISSUED:
-        yield from _secure(channel)
+    yield from _secure(channel)
     return Made(chip, order.identity, *(yield from _read_back(product, keys, order, found)))
 
 

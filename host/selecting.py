@@ -17,13 +17,13 @@ Info = TypeVar("Info", CustomerInfo, ShopInfo)
 
 
 def select_customer(programme: int) -> Dialog[CustomerInfo]:
-    """The customer card's SELECT record, 25 bytes, whatever its state. Raises CardRefused, CardFault, and the LinkLost of its link."""
+    """The customer card's SELECT record, 26 bytes, whatever its state. Raises CardRefused, CardFault, and the LinkLost of its link."""
     data = yield from _select(Slot.CUSTOMER, wire.select_customer(programme), CustomerInfo.FORMAT.size)
     return _checked(Slot.CUSTOMER, programme, CustomerInfo.decode(data))
 
 
 def select_shop(programme: int) -> Dialog[ShopInfo]:
-    """The shop card's SELECT record, 23 bytes, likewise."""
+    """The shop card's SELECT record, 25 bytes, likewise."""
     data = yield from _select(Slot.SHOP, wire.select_shop(programme), ShopInfo.FORMAT.size)
     return _checked(Slot.SHOP, programme, ShopInfo.decode(data))
 

@@ -5,7 +5,7 @@ How it works. COMPUTE and AUTHORIZE leave an entry on the shop card, RATIFY clos
 arrive (or nobody was left to take it), what the card did with the command is not known; and a card that was reset must be selected
 again. The holder is then not ready, and `open` reads the card before it is used again. Entries that the journal does not know are added
 to it, rows whose proof is there are ratified, and rows whose entry is gone end as the shop card's own log says (REQ-STL-4, REQ-STL-5).
-What the shop card can not check any more, because the entry was written off, is left to the issuer: UNKNOWN.
+What the shop card can not check any more, because the entry was written off or the master key is gone, is left to the issuer: UNKNOWN.
 """
 
 from dataclasses import replace
@@ -28,8 +28,10 @@ __all__ = ["ShopCardHolder"]
 Entries = dict[int, tuple[int, PendingEntry]]
 """Sequence to slot and entry."""
 HAPPENED = (Ending.COMMITTED, Ending.VOIDED)
-DOUBTFUL = (SW.RECORD_NOT_FOUND, SW.MAC_INCORRECT, SW.WRONG_DATA)
-"""What RATIFY answers when the entry is gone or another one, or the customer card's word is wrong."""
+NO_MASTER = SW.REFERENCED_DATA_NOT_FOUND
+"""What RATIFY answers when the shop card has no master left to check the customer card's word with (REQ-RAT-1)."""
+DOUBTFUL = (SW.RECORD_NOT_FOUND, SW.MAC_INCORRECT, SW.WRONG_DATA, NO_MASTER)
+"""What RATIFY answers when the entry is gone or another one, or the customer card's word is wrong or can not be checked."""
 
 
 class ShopCardHolder:
@@ -165,6 +167,8 @@ class ShopCardHolder:
 
     def _doubted(self, row: Row, refused: CardRefused, expected: str) -> Dialog[Row]:
         assert row.slot is not None
+        if refused.sw == NO_MASTER:
+            return row.ended(Fate.UNKNOWN)
         entry = yield from self._entry(row.slot)
         if entry is None or entry.sequence != row.order.sequence:
             return (yield from self._gone(row))

@@ -1,4 +1,8 @@
-"""A till that holds keys in software: the one-card mode (key TILL), and LOAD where it may load purses."""
+"""A till that holds keys in software: the one-card mode (key TILL), and LOAD where it may load purses.
+
+How it works. Masters of several versions stand side by side, as rings. A card is served with the version that its SELECT tells. What a
+card proves is taken under any version: its keys may have been renewed since the sale was authorized.
+"""
 
 from collections.abc import Callable
 from secrets import token_bytes
@@ -8,6 +12,7 @@ from joren.apdu.cards import CustomerInfo
 from joren.apdu.transaction import Order
 
 from . import wire
+from .ceremony import KeyRing
 from .dialog import Dialog, Slot, answered
 from .errors import CardFault, HostError
 from .fate import Fate
@@ -23,7 +28,8 @@ PROGRAMME_MAX, SHOP_MAX, TERMINAL_MAX = 0xFFFF, 0xFFFFFFFF, 0xFF
 class SoftwareKeys:
     """The TILL master key of a programme, and the LOAD master key if this till may load purses (a KeyHolder).
 
-    `terminal` is u8, unique within the shop among software tills and shop cards alike. Challenges come from `random`.
+    A master is a ring of its versions; a Key is the ring of the one version that it has. `terminal` is u8, unique within the shop among
+    software tills and shop cards alike. Challenges come from `random`.
     """
 
     def __init__(
@@ -31,8 +37,8 @@ class SoftwareKeys:
         programme: int,
         shop: int,
         terminal: int,
-        till_master: Key,
-        load_master: Key | None = None,
+        till_master: Key | KeyRing,
+        load_master: Key | KeyRing | None = None,
         *,
         random: Callable[[int], bytes] = token_bytes,
     ) -> None:
@@ -42,10 +48,10 @@ class SoftwareKeys:
         self.programme = programme
         self.ready = False
         self._acceptor = Acceptor(programme, shop, terminal, by_card=False)
-        self._till_master = till_master
-        self._load_master = load_master
+        self._till_masters = _ring(till_master, "TILL master")
+        self._load_masters = None if load_master is None else _ring(load_master, "LOAD master")
         self._random = random
-        self._derived: tuple[int, bytes, Key] | None = None
+        self._derived: tuple[int, bytes, dict[int, Key]] | None = None
 
     def open(self, journal: Journal) -> Dialog[Acceptor]:
         """Asks no card."""
@@ -58,12 +64,18 @@ class SoftwareKeys:
         self.ready = False
 
     def check(self, sale: Sale, info: CustomerInfo) -> None:
-        """Raises HostError: the card takes no till keys, or this till may not load."""
+        """Raises HostError: the card takes no till keys, this till may not load, or has no master of the version of the card's keys."""
+        card, masters = f"customer card {info.card_id.hex().upper()}", self._till_masters
         if base_kind(sale.kind) == Kind.LOAD:
-            if self._load_master is None:
+            if self._load_masters is None:
                 raise HostError("this till has no LOAD master key: load at a till that has one")
+            masters = self._load_masters
         elif not info.one_card:
-            raise HostError(f"customer card {info.card_id.hex().upper()} takes shop cards only: serve it at a till with a shop card")
+            raise HostError(f"{card} takes shop cards only: serve it at a till with a shop card")
+        versions = [key.version for key in masters]
+        if info.key_version not in versions:
+            here = f"this till the {masters.name} of version {', '.join(map(str, versions))}"
+            raise HostError(f"{card} has keys of version {info.key_version}, {here}: serve it at a till that has that version")
 
     def authorize(self, sale: Sale, info: CustomerInfo, journal: Journal) -> Dialog[Authorization]:
         """An order of the journal's next sequence, and its MAC, as TRANSACT."""
@@ -73,7 +85,7 @@ class SoftwareKeys:
         order = Order(sale.hour, sale.amount, sale.category, sale.factor_tenths, acceptor.shop, sequence)
         raw = order.encode()
         message = messages.order(self._head(info.card_id), info.counter, info.nonce, sale.kind, key_ref, raw)
-        mac = self._key(key_ref, info.card_id).mac8(message)
+        mac = self._key(key_ref, info.card_id, info.key_version).mac8(message)
         return answered(Authorization(key_ref, order, wire.transact(sale.kind, key_ref, raw, mac), None))
 
     def challenge(self) -> Dialog[bytes]:
@@ -98,18 +110,31 @@ class SoftwareKeys:
     def _head(self, card_id: bytes) -> bytes:
         return messages.head(self.programme, card_id)
 
-    def _key(self, key_ref: int, card_id: bytes) -> Key:
-        if self._derived is not None and self._derived[:2] == (key_ref, card_id):
-            return self._derived[2]
-        master, label = (self._load_master, b"load") if key_ref == KeyRef.LOAD else (self._till_master, b"till")
-        if master is None:
+    def _masters(self, key_ref: int) -> KeyRing:
+        masters = self._load_masters if key_ref == KeyRef.LOAD else self._till_masters
+        if masters is None:
             raise HostError("the journal has a load to settle, and this till no LOAD master key: give it the key it had")
-        key = master.derive(label, self._head(card_id))
-        self._derived = (key_ref, card_id, key)
-        return key
+        return masters
+
+    def _key(self, key_ref: int, card_id: bytes, version: int) -> Key:
+        if self._derived is None or self._derived[:2] != (key_ref, card_id):
+            self._derived = (key_ref, card_id, {})
+        keys = self._derived[2]
+        if version not in keys:
+            label = b"load" if key_ref == KeyRef.LOAD else b"till"
+            keys[version] = self._masters(key_ref).derive(version, label, self._head(card_id))
+        return keys[version]
 
     def _verify(self, row: Row, message: bytes, mac: bytes, expected: str) -> None:
-        try:
-            self._key(row.key_ref, row.card_id).verify8(message, mac)
-        except MacMismatch:
-            raise CardFault(Slot.CUSTOMER.value, row.kind.name, expected, "another MAC") from None
+        """Under any version, the newest first."""
+        for master in reversed(list(self._masters(row.key_ref))):
+            try:
+                self._key(row.key_ref, row.card_id, master.version).verify8(message, mac)
+            except MacMismatch:
+                continue
+            return
+        raise CardFault(Slot.CUSTOMER.value, row.kind.name, expected, "another MAC")
+
+
+def _ring(master: Key | KeyRing, name: str) -> KeyRing:
+    return master if isinstance(master, KeyRing) else KeyRing(name, master)

@@ -182,15 +182,15 @@ def get_result(hour: int, *, detailed: bool) -> Command:
 
 
 def compute(kind: int, info: CustomerInfo, state: StateAnswer, request: bytes) -> Command:
-    """COMPUTE for a customer card's state; request is hour, amount, category and factor, 8 bytes; answers ComputeAnswer."""
+    """COMPUTE for a card's state, under its key version; request is hour, amount, category, factor, 8 bytes; answers ComputeAnswer."""
     head = info.card_id + info.counter.to_bytes(2) + info.nonce + bytes((info.rules_version,))
-    return Command(CLA_JOREN, Ins.COMPUTE, kind, 0x00, head + state.state + state.mac + request, ComputeAnswer.FORMAT.size)
+    return Command(CLA_JOREN, Ins.COMPUTE, kind, info.key_version, head + state.state + state.mac + request, ComputeAnswer.FORMAT.size)
 
 
 def authorize(kind: int, info: CustomerInfo, request: bytes) -> Command:
-    """AUTHORIZE for a customer card; request is hour, amount, category and factor, 8 bytes; answers AuthorizeAnswer."""
+    """AUTHORIZE for a customer card, under its key version; request is hour, amount, category, factor, 8 bytes; answers AuthorizeAnswer."""
     head = info.card_id + info.counter.to_bytes(2) + info.nonce
-    return Command(CLA_JOREN, Ins.AUTHORIZE, kind, 0x00, head + request, AuthorizeAnswer.FORMAT.size)
+    return Command(CLA_JOREN, Ins.AUTHORIZE, kind, info.key_version, head + request, AuthorizeAnswer.FORMAT.size)
 
 
 def ratify(ending: Ending, slot: int, data: bytes = b"") -> Command:

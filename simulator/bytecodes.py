@@ -56,15 +56,15 @@ PENDING = Count(100, 180, 350, 4)
 """Of a shop card: the next free of 16 slots, and an entry of 13 fields, three of them long."""
 CLOSING = Count(150, 300, 600, 4)
 """Of a shop card: an entry looked up, compared with the outcome, logged; totals and ceilings summed; a sale searched for, if voided."""
-RING = Count(350, 700, 1400)
-"""Of a shop card that is selected: two u32 of each of 16 sheets summed, and compared with its place (REQ-REC-7)."""
+RING = Count(500, 1000, 2000)
+"""Of a shop card that is selected: two u32 and a u16 of each of 16 sheets summed, and compared with its place (REQ-REC-7)."""
 DIGITS = Count(100, 160, 250)
 """A PIN that is well-formed: 8 bytes, compared twice each."""
-DERIVED = MESSAGE
-"""The message of a key derivation (REQ-KEY-2); its MAC and the key set are the chip's work."""
+DERIVED = MESSAGE + Count(15, 25, 50)
+"""The master of a version, of two places, and the message of a key derivation (REQ-KEY-2); its MAC and the key set are the chip's work."""
 
 COMMANDS: dict[int, Count] = {
-    Ins.SELECT: Count(80, 120, 250, 4),  # 9 fields, a nonce drawn, RAM cleared, a template around it
+    Ins.SELECT: Count(85, 128, 265, 4),  # 10 fields, a nonce drawn, RAM cleared, a template around it
     Ins.TRANSACT: SALE,
     Ins.GET_STATE: MESSAGE + Count(10, 20, 40, 1),
     Ins.COMMIT: SALE + STATE_CHECKS,

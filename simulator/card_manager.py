@@ -44,7 +44,6 @@ __all__ = ["ANSWER_MAX", "ROWS", "Card", "CardManager", "Row", "Security"]
 
 ANSWER_MAX = 239
 """Bytes of an answer of GET STATUS: with padding and R-MAC it stays below 256."""
-MORE_DATA = 0x6310
 SECURE_MESSAGING = 0x04
 INSTALL_LOAD, INSTALL_SELECTABLE, INSTALL_PERSONALIZATION = 0x02, 0x0C, 0x20
 LAST_BLOCK, LOCK = 0x80, 0x80
@@ -276,7 +275,7 @@ class CardManager:
         for place, data in found:
             if len(answer) + len(data) > ANSWER_MAX:
                 memory.cursor.put(0, bytes((command.p1, place)))
-                return Response(answer, MORE_DATA)
+                return Response(answer, SW.MORE_DATA_AVAILABLE)
             answer += data
         memory.cursor.put(0, bytes(2))
         return Response(answer, SW.OK)

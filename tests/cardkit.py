@@ -3,6 +3,7 @@
 `Customer` and `Shop` are personalized chips with the keys beside them; their methods build commands from the specification's tables.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -23,14 +24,16 @@ from joren.apdu import (
 )
 from joren.apdu.cards import CustomerInfo, Limits, ShopInfo, Totals
 from joren.apdu.state import DEFAULT_RULES, RankRules
-from joren.apdu.tlv import build_dgi
+from joren.apdu.tlv import build_dgi, parse_dgis
 from joren.apdu.transaction import Order, Outcome
 from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
 from joren.applet.shop_sheet import ShopSheet
 from joren.simulator.chip import Chip
 
-__all__ = ["LIMITS", "MASTERS", "NEVER", "PIN", "PROGRAMME", "PUK", "Answer", "Customer", "Shop", "pin_block"]
+__all__ = [
+    "LIMITS", "MASTERS", "NEVER", "PIN", "PROGRAMME", "PUK", "Answer", "Customer", "Shop", "master_dgis", "masters_of", "pin_block",
+]  # fmt: skip
 
 PROGRAMME = 1
 NEVER = 0xFFFFFFFF
@@ -46,6 +49,19 @@ LIMITS = Limits(
 LABELS = {KeyRef.TILL: "till", KeyRef.SHOP: "shop", KeyRef.RECEIPT: "receipt", KeyRef.LOAD: "load", KeyRef.ADMIN: "admin"}
 MASTERS = {name: Key(sha256(name.encode()).digest()[:16], name) for name in (*LABELS.values(), "shop-admin")}
 PIN, PUK = b"1234", b"87654321"
+
+
+def masters_of(version: int) -> dict[str, Key]:
+    """The masters of a version; those of version 1 are MASTERS."""
+    if version == 1:
+        return dict(MASTERS)
+    return {name: Key(sha256(f"{name} {version}".encode()).digest()[:16], name, version) for name in MASTERS}
+
+
+def master_dgis(shop: Iterable[int], load: Iterable[int]) -> bytes:
+    """The DGIs of SHOP masters and LOAD masters of some versions."""
+    named = [(0x8012, "shop", version) for version in shop] + [(0x8014, "load", version) for version in load]
+    return b"".join(build_dgi(tag, bytes((version,)) + masters_of(version)[name].reveal()) for tag, name, version in named)
 
 
 def pin_block(digits: bytes) -> bytes:
@@ -82,11 +98,12 @@ class Customer:
     masters: dict[str, Key] = field(default_factory=lambda: dict(MASTERS))
     seed: bytes = b"customer"
     issue: bool = True
+    version: int = 1
 
     def __post_init__(self) -> None:
         self.aid = aid(AID_CUSTOMER, PROGRAMME)
         self.head = messages.head(PROGRAMME, self.card_id)
-        self.keys = {ref: self.masters[label].derive(label.encode(), self.head) for ref, label in LABELS.items()}
+        self.keys = self._derived()
         self.chip = Chip(self.seed + self.card_id)
         self.chip.install(CustomerCard, self.aid)
         self.chip.power_on()
@@ -104,18 +121,30 @@ class Customer:
             0x0101: self.card_id + PROGRAMME.to_bytes(2),
             0x0102: self.rules.encode(),
             0x0103: self.limits.encode(),
-            **{0x8000 + ref: b"\x01" + key.reveal() for ref, key in self.keys.items()},
+            **{0x8000 + ref: bytes((self.version,)) + key.reveal() for ref, key in self.keys.items()},
         }
         if self.pin is not None:
             dgis |= {0x8110: pin_block(self.pin), 0x8112: PUK}
         kept = [build_dgi(tag, value) for tag, value in dgis.items() if tag not in self.leave_out]
         return [b"".join(kept[:3]), b"".join(kept[3:])]
 
+    def _derived(self) -> dict[KeyRef, Key]:
+        return {ref: self.masters[label].derive(label.encode(), self.head) for ref, label in LABELS.items()}
+
+    def renew(self, version: int) -> None:
+        """Gives the card the keys of another version, past its program."""
+        self.masters, self.version = masters_of(version), version
+        self.keys = self._derived()
+        memory, aid = self.chip.memory, self.aid.hex().upper()
+        for ref, key in self.keys.items():
+            memory.write(memory.regions[f"{aid}/key_{ref.name.lower()}"].address, key.reveal())
+        memory.write(memory.regions[f"{aid}/key_versions"].address, bytes((version,)) * len(self.keys))
+
     def send(self, cla: int, ins: int, p1: int, p2: int, data: bytes = b"", ne: int | None = None) -> Response:
         return self.chip.process(Command(cla, ins, p1, p2, data, ne))
 
     def select(self) -> CustomerInfo:
-        response = self.send(CLA_ISO, Ins.SELECT, 0x04, 0x0C, self.aid, 25)
+        response = self.send(CLA_ISO, Ins.SELECT, 0x04, 0x0C, self.aid, 26)
         self.info = CustomerInfo.decode(response.data)
         return self.info
 
@@ -181,7 +210,7 @@ class Computed:
 
 @dataclass
 class Shop:
-    """A shop card and its keys."""
+    """A shop card and its keys; `more` are DGIs that come last."""
 
     shop: int = 7
     terminal: int = 1
@@ -193,6 +222,7 @@ class Shop:
     masters: dict[str, Key] = field(default_factory=lambda: dict(MASTERS))
     seed: bytes = b"shop"
     issue: bool = True
+    more: bytes = b""
 
     def __post_init__(self) -> None:
         self.aid = aid(AID_SHOP, PROGRAMME)
@@ -221,23 +251,37 @@ class Shop:
             0x8005: b"\x01" + self.admin.reveal(),
         }
         kept = [build_dgi(tag, value) for tag, value in dgis.items() if tag not in self.leave_out]
-        return [b"".join(kept[:4]), b"".join(kept[4:])]
+        return [b"".join(kept[:4]), b"".join(kept[4:]) + self.more]
 
     def send(self, cla: int, ins: int, p1: int, p2: int, data: bytes = b"", ne: int | None = None) -> Response:
         return self.chip.process(Command(cla, ins, p1, p2, data, ne))
 
     def select(self) -> ShopInfo:
-        return ShopInfo.decode(self.send(CLA_ISO, Ins.SELECT, 0x04, 0x0C, self.aid, 23).data)
+        return ShopInfo.decode(self.send(CLA_ISO, Ins.SELECT, 0x04, 0x0C, self.aid, 25).data)
+
+    @property
+    def card(self) -> ShopCard:
+        """The card's program."""
+        card = self.chip.applets[self.aid]
+        assert isinstance(card, ShopCard)
+        return card
+
+    def give(self, dgi: bytes) -> None:
+        """Stores a DGI in a transaction, whatever the state of the card's life."""
+        (one,) = parse_dgis(dgi)
+        with self.card.platform.transaction():
+            self.card.data.store(one.tag, one.value)
 
     def ring(self) -> list[ShopSheet]:
         """The sixteen sheets, read past the card's program."""
         memory = self.chip.memory
         address = memory.regions[f"{self.aid.hex().upper()}/shop_sheets"].address
-        return [ShopSheet.decode(memory.read(address + place * 60, 60)) for place in range(16)]
+        return [ShopSheet.decode(memory.read(address + place * 62, 62)) for place in range(16)]
 
     def sheet(self) -> ShopSheet:
         """The sheet in force (REQ-REC-7)."""
-        return max((sheet for place, sheet in enumerate(self.ring()) if sheet.place == place), key=lambda sheet: sheet.count + sheet.closed)
+        there = (sheet for place, sheet in enumerate(self.ring()) if sheet.place == place)
+        return max(there, key=lambda sheet: sheet.count + sheet.closed + sheet.refills)
 
     def force(self, **changes: int | bytes) -> None:
         """Changes the sheet in force past the card's program. It is written to every place, so that RAM may know an older one."""
@@ -253,7 +297,7 @@ class Shop:
         info = customer.info
         state = customer.get_state().data if state is None else state
         data = info.card_id + info.counter.to_bytes(2) + info.nonce + bytes((info.rules_version,)) + state + order.encode()[:8]
-        return Command(CLA_JOREN, Ins.COMPUTE, kind, 0, data, 47)
+        return Command(CLA_JOREN, Ins.COMPUTE, kind, info.key_version, data, 47)
 
     def compute(self, customer: Customer, order: Order, kind: int = Kind.PURCHASE) -> Computed:
         return self.computed(self.chip.process(self.compute_command(customer, order, kind)), order)
@@ -267,7 +311,7 @@ class Shop:
     def authorize(self, customer: Customer, kind: int, order: Order) -> Response:
         info = customer.info
         data = info.card_id + info.counter.to_bytes(2) + info.nonce + order.encode()[:8]
-        return self.send(CLA_JOREN, Ins.AUTHORIZE, kind, 0, data, 13)
+        return self.send(CLA_JOREN, Ins.AUTHORIZE, kind, info.key_version, data, 13)
 
     def ratify(self, slot: int, answer: Answer) -> Response:
         return self.send(CLA_JOREN, Ins.RATIFY, Ending.COMMITTED, slot, answer.raw_outcome + answer.proof)

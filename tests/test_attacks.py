@@ -386,7 +386,7 @@ class TestProgrammes:
         customer = served()
         second = aid(AID_CUSTOMER, 2)
         customer.chip.install(CustomerCard, second)
-        assert customer.send(CLA_ISO, Ins.SELECT, 4, 0x0C, second, 25).ok
+        assert customer.send(CLA_ISO, Ins.SELECT, 4, 0x0C, second, 26).ok
         head = m.head(2, customer.card_id)
         keys = {ref: MASTERS[ref.name.lower()].derive(ref.name.lower().encode(), head) for ref in KeyRef}
         dgis = {0x0101: customer.card_id + b"\0\2", 0x0102: customer.rules.encode(), 0x0103: customer.limits.encode()}
@@ -395,7 +395,7 @@ class TestProgrammes:
         assert customer.send(CLA_JOREN, Ins.STORE_DATA, 0x88, 0, block).ok
         customer.select()
         first = customer.transact_command(Kind.LOAD, PLAIN, KeyRef.LOAD)
-        told = customer.send(CLA_ISO, Ins.SELECT, 4, 0x0C, second, 25).data
+        told = customer.send(CLA_ISO, Ins.SELECT, 4, 0x0C, second, 26).data
         refused(customer.chip, first, SW.MAC_INCORRECT)
         wrong = m.order(customer.head, 0, told[16:24], Kind.LOAD, KeyRef.LOAD, PLAIN.encode())
         command = replace(first, data=PLAIN.encode() + keys[KeyRef.LOAD].mac8(wrong))

@@ -208,14 +208,14 @@ class TestACustomerWithAReader:
             assert customer.send(cla, ins, p1, p2, chance.randbytes(length), 256).ok
         assert customer.chip.snapshot() == before
 
-    @pytest.mark.parametrize(("p2", "ne"), [(0x0C, None), (0x0C, 1), (0x0C, 24), (0, 25), (0, None)])
+    @pytest.mark.parametrize(("p2", "ne"), [(0x0C, None), (0x0C, 1), (0x0C, 25), (0, 26), (0, None)])
     def test_a_nonce_that_is_known_beforehand(self, p2: int, ne: int | None) -> None:
         """REQ-ATK-38: after a refused SELECT neither the nonce of before counts, nor zeros, and no two are the same."""
         customer = Customer()
         for nonce in (customer.info.nonce, bytes(8)):
             customer.info = replace(customer.info, nonce=nonce)
             order = customer.transact_command(Kind.LOAD, PLAIN, KeyRef.LOAD)
-            assert customer.send(CLA_ISO, Ins.SELECT, 4, p2, customer.aid, ne).sw == SW.WRONG_LE | (25 if p2 else 40)
+            assert customer.send(CLA_ISO, Ins.SELECT, 4, p2, customer.aid, ne).sw == SW.WRONG_LE | (26 if p2 else 41)
             refused(customer.chip, order, SW.MAC_INCORRECT)
         states = set()
         for _ in range(3):
@@ -292,7 +292,7 @@ class TestACustomerWithAReader:
         assert customer.verify(PIN).ok
         other = Customer(card_id=OTHER, issue=False).aid
         customer.chip.install(CustomerCard, other[:-1] + b"\x02")
-        assert customer.send(CLA_ISO, Ins.SELECT, 4, 0x0C, other[:-1] + b"\x02", 25).ok
+        assert customer.send(CLA_ISO, Ins.SELECT, 4, 0x0C, other[:-1] + b"\x02", 26).ok
         customer.select()
         check()
 

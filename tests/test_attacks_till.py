@@ -109,7 +109,7 @@ class TestTheTill:
         card, kept, memory = customer.chip, list[Command](), customer.chip.snapshot()
 
         def refused_select(command: Command) -> Response:
-            assert card.process(replace(command, ne=1)).sw == SW.WRONG_LE | 25
+            assert card.process(replace(command, ne=1)).sw == SW.WRONG_LE | 26
             return Response(customer.info.encode()[:16] + bytes(8) + customer.info.encode()[24:], SW.OK)
 
         def keep(command: Command) -> Response:
@@ -134,7 +134,7 @@ class TestTheTill:
 
         def boast(command: Command) -> Response:
             told = card.process(command)
-            return Response(told.data[:-1] + b"\x04", told.sw)
+            return Response(told.data[:24] + b"\x04" + told.data[25:], told.sw)
 
         customer.chip = Device(card, {Ins.SELECT: boast})
         assert counter.tap(customer, buys("S")).rank == 2

@@ -93,10 +93,10 @@ def ins_name(line: Line) -> str:
     return Ins(Command.decode(bytes.fromhex(line.command)).ins).name
 
 
-BY_KEYS = Cost(2, 0, 106, "SELECT, TRANSACT 84")
-COMPUTED = Cost(3, 2, 340, "SELECT, GET_STATE, COMPUTE 92, COMMIT 84, RATIFY 94")
-AUTHORIZED = Cost(2, 2, 184, "SELECT, AUTHORIZE 92, TRANSACT 84, RATIFY 94")
-GIVEN_BACK = Cost(2, 2, 184, "SELECT, AUTHORIZE 92, TRANSACT 84, RATIFY 95")
+BY_KEYS = Cost(2, 0, 107, "SELECT, TRANSACT 84")
+COMPUTED = Cost(3, 2, 341, "SELECT, GET_STATE, COMPUTE 94, COMMIT 84, RATIFY 96")
+AUTHORIZED = Cost(2, 2, 185, "SELECT, AUTHORIZE 94, TRANSACT 84, RATIFY 96")
+GIVEN_BACK = Cost(2, 2, 185, "SELECT, AUTHORIZE 94, TRANSACT 84, RATIFY 97")
 REVIEWED: list[tuple[bool, str, Cost]] = [
     *[(False, name, BY_KEYS) for name in SALES],
     (True, "purchase", COMPUTED),

@@ -61,7 +61,7 @@ def test_a_purchase_keeps_the_budget_of_the_tap(shell: Shell) -> None:
             assert parts == pytest.approx(card["total_ms"][band], abs=0.01)
             assert sum(apdu["total_ms"][band] for apdu in card["apdus"]) == pytest.approx(parts, abs=0.01)
         assert [apdu["command"] for apdu in card["apdus"]] == ["SELECT, record alone", "TRANSACT PURCHASE, key TILL"]
-        assert sum(apdu["bytes"] for apdu in card["apdus"]) == 106
+        assert sum(apdu["bytes"] for apdu in card["apdus"]) == 107
 
 
 def test_every_sale_on_every_card(shell: Shell) -> None:
@@ -93,7 +93,7 @@ def test_a_trace_and_a_file_of_apdus(shell: Shell, tmp_path: Path) -> None:
     assert "in all" in shell.run("estimate", trace, "--card", "jcop4", "--on", before)
     assert "in all" in shell.run("tap", "alice", "10", "--timed", "--shop-card", "bakery")
     text = tmp_path / "apdus.txt"
-    text.write_text("# a look\n00A4040C09F06A6F72656E01000119\n\n80320000 28  # state\n")
+    text.write_text("# a look\n00A4040C09F06A6F72656E0100011A\n\n80320000 28  # state\n")
     assert [apdu["command"] for apdu in shell.json("estimate", str(text), "--card", "sle78")["cards"][0]["apdus"]] == [
         "SELECT, record alone",
         "GET STATE",

@@ -132,9 +132,9 @@ def test_the_select_record(modes: int, purse: int, pin: bytes | None, flags: int
     limits = replace(LIMITS, modes=modes, purse_max_minor=purse)
     customer = Customer(limits=limits, pin=pin, rules=replace(DEFAULT_RULES, rules_version=9))
     plain, fci = select(customer, customer.aid), select(customer, customer.aid, 0x00)
-    start, end = bytes((0x01, 0x0F, flags, 0x09)) + bytes.fromhex("0001 A1A2A3A4A5A6A7A8 0000"), b"\x00"
+    start, end = bytes((0x01, 0x0F, flags, 0x09)) + bytes.fromhex("0001 A1A2A3A4A5A6A7A8 0000"), b"\x00\x01"
     assert plain == Response(start + plain.data[16:24] + end, SW.OK)
-    assert fci == Response(bytes.fromhex("6F26 8409 F06A6F72656E010001 8519") + start + fci.data[31:39] + end, SW.OK)
+    assert fci == Response(bytes.fromhex("6F27 8409 F06A6F72656E010001 851A") + start + fci.data[31:39] + end, SW.OK)
 
 
 def test_the_select_record_follows_counter_and_rank() -> None:
@@ -148,7 +148,7 @@ def test_the_select_record_before_personalization() -> None:
     """REQ-REC-1: nothing is known but the programme."""
     customer = Customer(issue=False)
     data = select(customer, customer.aid).data
-    assert data[:16] + data[24:] == bytes.fromhex("01 07 00 00 0001") + bytes(11)
+    assert data[:16] + data[24:] == bytes.fromhex("01 07 00 00 0001") + bytes(12)
 
 
 def test_every_select_draws_a_nonce() -> None:
@@ -175,7 +175,7 @@ def test_an_aid_is_matched_by_its_leading_part(p2: int) -> None:
         first = next(other for other in names if other.startswith(name[:length]))
         answer = select(customer, name[:length], p2)
         record = answer.data if p2 else answer.data[15:]
-        assert (answer.sw, len(record), record[4:6]) == (SW.OK, 23 if first == names[2] else 25, first[-2:])
+        assert (answer.sw, len(record), record[4:6]) == (SW.OK, 25 if first == names[2] else 26, first[-2:])
         assert p2 or answer.data[4:13] == first
     customer.select()
     order = customer.transact_command(Kind.PURCHASE, customer.order())
@@ -430,9 +430,9 @@ def test_the_life_of_a_card() -> None:
         assert customer.chip.process(set_status(customer, LifeCycle(target))) == Response(b"", SW.OK)
         assert changed(customer, before) == {"life_cycle": {0}}
         assert customer.chip.process(again).sw == (SW.CONDITIONS_NOT_SATISFIED if target == 0xFF else SW.MAC_INCORRECT)
-        for p2, length in ((0x0C, 25), (0x00, 40)):
+        for p2, length in ((0x0C, 26), (0x00, 41)):
             answer = select(customer, customer.aid, p2)
-            assert (answer.sw, len(answer.data), answer.data[length - 24]) == (sw, length, target)
+            assert (answer.sw, len(answer.data), answer.data[length - 25]) == (sw, length, target)
         assert customer.select().counter == 2
     issued = prepared()
     assert issued.chip.process(set_status(issued, LifeCycle.TERMINATED)).ok

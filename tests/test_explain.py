@@ -139,10 +139,10 @@ def store(number: int) -> Said:
 CUSTOMER_AID: Values = {"aid": "F06A6F72656E010001 (customer card, programme 1)"}
 SHOP_AID: Values = {"aid": "F06A6F72656E020001 (shop card, programme 1)"}
 HEAD: Values = {"version": "1", "life_cycle": "ISSUED", "flags": "07 (one-card, two-card, purse)", "rules_version": "1", "programme": "1"}
-CUSTOMER_INFO: Values = HEAD | {"card_id": "A1A2A3A4A5A6A7A8", "counter": "0", "nonce": ANY, "rank": "0"}
+CUSTOMER_INFO: Values = HEAD | {"card_id": "A1A2A3A4A5A6A7A8", "counter": "0", "nonce": ANY, "rank": "0", "key_version": "1"}
 SHOP_INFO: Values = {
     "version": "1", "life_cycle": "ISSUED", "rules_version": "1", "pending": "0", "programme": "1", "shop": "7", "terminal": "1",
-    "sequence": "01000000", "points_left": "1000000 points", "money_left_minor": "1000000 minor units",
+    "sequence": "01000000", "points_left": "1000000 points", "money_left_minor": "1000000 minor units", "refills": "0",
 }  # fmt: skip
 SESSION: Values = {"card_id": "A1A2A3A4A5A6A7A8", "counter": "2", "nonce": ANY}
 PLAIN: Values = {"hour": "150 h", "amount": "1000 minor units", "category": "0", "factor_tenths": "x1.0"}
@@ -222,10 +222,10 @@ KEY_DGIS = [f"{0x8001 + number:04X} key {name}, 17" for number, name in enumerat
 CASES: list[tuple[Callable[[], Said], str, Values, str, Values]] = [
     (lambda: select(Customer(), 0x0C), "SELECT, record alone", CUSTOMER_AID, DONE, CUSTOMER_INFO),
     (lambda: select(Customer(), 0x00), "SELECT, template", CUSTOMER_AID, DONE,
-     {"template": "6F26", "tag 84": "8409"} | CUSTOMER_AID | {"tag 85": "8519"} | CUSTOMER_INFO),
+     {"template": "6F27", "tag 84": "8409"} | CUSTOMER_AID | {"tag 85": "851A"} | CUSTOMER_INFO),
     (lambda: select(Shop(), 0x0C), "SELECT, record alone", SHOP_AID, DONE, SHOP_INFO),
     (lambda: select(Shop(), 0x00), "SELECT, template", SHOP_AID, DONE,
-     {"template": "6F24", "tag 84": "8409"} | SHOP_AID | {"tag 85": "8517"} | SHOP_INFO),
+     {"template": "6F26", "tag 84": "8409"} | SHOP_AID | {"tag 85": "8519"} | SHOP_INFO),
     (select_blocked, "SELECT, record alone", CUSTOMER_AID, "6283 FILE_DEACTIVATED: the card is blocked",
      CUSTOMER_INFO | {"life_cycle": "BLOCKED"}),
     (transact_purchase, "TRANSACT PURCHASE, key TILL", DOUBLE | FIRST | MAC, DONE, outcome(442, 30, 1030) | SIGNED),
@@ -263,9 +263,9 @@ CASES: list[tuple[Callable[[], Said], str, Values, str, Values]] = [
     (lambda: store(1), "STORE DATA, block 1", groupings(*KEY_DGIS, "8110 PIN, 8", "8112 PUK, 8"),
      "6A86 INCORRECT_P1_P2: P1 or P2 wrong", {}),
     (lambda: block(Customer()), "SET STATUS BLOCKED", MAC, DONE, {}),
-    (compute, "COMPUTE PAY AND EARN", SESSION | {"rules_version": "1"} | STATE | MAC | DOUBLE, DONE,
+    (compute, "COMPUTE PAY AND EARN, key version 1", SESSION | {"rules_version": "1"} | STATE | MAC | DOUBLE, DONE,
      {"slot": "0", "sequence": "01000000", "points": "30 points"} | NEXT_STATE | MAC),
-    (authorize, "AUTHORIZE REDEEM", SESSION | REDEEMED, DONE, {"slot": "0", "sequence": "01000000"} | MAC),
+    (authorize, "AUTHORIZE REDEEM, highest key version", SESSION | REDEEMED, DONE, {"slot": "0", "sequence": "01000000"} | MAC),
     (deny, "RATIFY NOT COMMITTED, slot 0", {"counter_now": "2", "nonce": ANY} | MAC, DONE, {}),
     (ratify, "RATIFY COMMITTED, slot 0", outcome(442, 15, 1015) | PROOF, DONE, {}),
     (write_off, "RATIFY WRITE OFF, slot 0", {}, DONE, {}),
@@ -273,6 +273,9 @@ CASES: list[tuple[Callable[[], Said], str, Values, str, Values]] = [
     (read_pending, "READ RECORD 1 of the pending entries", {}, DONE, ENTRY),
     (read_closed, "READ RECORD 1 of the log", {}, DONE, ENTRY | {"ending": "WRITTEN OFF"}),
     (totals, "GET DATA, totals", {}, DONE, TOTALS),
+    (lambda: say(Shop(), CLA_ISO, Ins.GET_DATA, 1, 4, ne=10), "GET DATA, key versions", {}, DONE,
+     {f"keys[{place}]": text for place, text in
+      enumerate(("SHOP version 1", "SHOP not there", "LOAD version 1", "LOAD not there", "ADMIN version 1"))}),
 ]  # fmt: skip
 
 
@@ -361,7 +364,7 @@ WRONG: list[tuple[Command, str, str, list[str]]] = [
     (Command(0x00, 0x70, 0, 0, ne=1), "MANAGE CHANNEL, open", "", []),
     (Command(0x00, 0x70, 0x80, 2), "MANAGE CHANNEL, close 2", "", []),
     (Command(0x82, 0x32, 0, 0, ne=40), "GET STATE, channel 2", "", []),
-    (Command(0x00, 0xA4, 4, 0x0E, AIDS_PART, 25), "SELECT, next, record alone", "", ["F06A6F72656E01 (customer card)"]),
+    (Command(0x00, 0xA4, 4, 0x0E, AIDS_PART, 26), "SELECT, next, record alone", "", ["F06A6F72656E01 (customer card)"]),
     (Command(0x00, 0x30, 1, 1), "CLA 00 INS 30 (TRANSACT): not a joren command", "unknown command", []),
     (Command(0x0C, 0x20, 0, 0x81, b"12345678"), "CLA 0C INS 20 (VERIFY): not a joren command", "unknown command", ["(secret, 8 bytes)"]),
 ]  # fmt: skip
@@ -384,7 +387,7 @@ ANSWERS: list[tuple[Command, Response, str, str, str]] = [
     (Command(0x00, 0xCA, 1, 9, ne=1), Response(b"\x05", SW.OK), DONE, "answer: not as the specification lays it out", "05"),
     (Command(0x00, 0xCA, 1, 4, ne=10), Response(b"\x01\x00" * 5, SW.OK), DONE, "", "TILL not there"),
     (Command(0x00, 0xCA, 1, 4, ne=10), Response(b"\x09\x02" * 5, SW.OK), DONE, "", "09 (unknown) version 2"),
-    (Command(0x00, 0xA4, 4, 0, ne=40), Response(bytes(40), SW.OK), DONE, "", "0000 (6F26 expected)"),
+    (Command(0x00, 0xA4, 4, 0, ne=41), Response(bytes(41), SW.OK), DONE, "", "0000 (6F27 expected)"),
     (Command(0x00, 0x19, 0, 0), Response(b"\x01", 0x6999), "6999 UNKNOWN: a status word this specification does not have",
      "answer to an unknown command", "01"),
     (Command(0x00, 0x20, 0, 0x81), Response(b"12345678", SW.OK), DONE, "answer: 0 bytes expected, 8 came", "(secret, 8 bytes)"),
@@ -416,7 +419,7 @@ def test_the_unit_of_an_amount_follows_the_kind(kind: int, unit: str) -> None:
 
 
 def test_flags_are_told_one_by_one() -> None:
-    flags = {flag: bytes((1, 0x0F, flag)) + bytes(22) for flag in (0, 1, 2, 4, 8, 0x0A)}
+    flags = {flag: bytes((1, 0x0F, flag)) + bytes(23) for flag in (0, 1, 2, 4, 8, 0x0A)}
     shown = [values(explain_response(Command(*SELECT, 4, 0x0C), Response(record, SW.OK)))[2][1] for record in flags.values()]
     assert shown == ["00 (none)", "01 (one-card)", "02 (two-card)", "04 (purse)", "08 (PIN)", "0A (two-card, PIN)"]
 
@@ -435,7 +438,7 @@ def test_a_trace_tells_what_is_said_and_keeps_secrets() -> None:
     customer, out, reader = Customer(pin=PIN), io.StringIO(), Reader("desk")
     TraceWriter(out, decoder=decoded).attach(reader)
     reader.insert(customer.chip)
-    for command in (Command(0, 0xA4, 4, 0x0C, customer.aid, 25), Command(0, 0x20, 0, 0x81, pin_block(PIN))):
+    for command in (Command(0, 0xA4, 4, 0x0C, customer.aid, 26), Command(0, 0x20, 0, 0x81, pin_block(PIN))):
         assert reader.transmit(command).ok
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert lines[2]["decoded"]["response"]["fields"]["card_id"] == "A1A2A3A4A5A6A7A8"
@@ -444,7 +447,7 @@ def test_a_trace_tells_what_is_said_and_keeps_secrets() -> None:
     assert PIN.decode() not in out.getvalue()
 
 
-KNOWN_LENGTHS = [0, 2, 3, 8, 10, 13, 16, 18, 23, 24, 25, 26, 31, 32, 33, 36, 38, 40, 44, 47, 58, 63, 67, 98]
+KNOWN_LENGTHS = [0, 2, 3, 8, 10, 13, 16, 18, 23, 24, 25, 26, 31, 32, 33, 36, 40, 41, 44, 47, 58, 63, 67, 98]
 BYTES = st.integers(0, 255)
 DATA = st.sampled_from(KNOWN_LENGTHS).flatmap(lambda length: st.binary(min_size=length, max_size=length)) | st.binary(max_size=300)
 P1_P2 = st.sampled_from([0, 1, 2, 3, 4, 0x0C, 0x14, 0x40, 0x81, 0x88]) | BYTES

@@ -229,9 +229,9 @@ def answers(change: Callable[[bytes], bytes]) -> Callable[[Chip], Transmit]:
 
 
 ODD: list[tuple[str, Callable[[bytes], bytes], str]] = [
-    ("version", lambda data: b"\x09" + data[1:] if len(data) in (23, 25) else data, "version 1, programme 1 expected"),
-    ("programme", lambda data: data[:5] + b"\x07" + data[6:] if len(data) in (23, 25) else data, "version 1, programme 1 expected"),
-    ("life cycle", lambda data: data[:1] + b"\x37" + data[2:] if len(data) in (23, 25) else data, "a life cycle state expected, 37 came"),
+    ("version", lambda data: b"\x09" + data[1:] if len(data) in (25, 26) else data, "version 1, programme 1 expected"),
+    ("programme", lambda data: data[:5] + b"\x07" + data[6:] if len(data) in (25, 26) else data, "version 1, programme 1 expected"),
+    ("life cycle", lambda data: data[:1] + b"\x37" + data[2:] if len(data) in (25, 26) else data, "a life cycle state expected, 37 came"),
 ]
 ODD_CUSTOMER = [
     ("rules", lambda data: b"\xff" * 98 if len(data) == 98 else data, "values the specification has"),

@@ -527,7 +527,7 @@ class Ledger(RuleBasedStateMachine):
         """REQ-REC-6, REQ-REC-8, REQ-CMP-3, REQ-AUT-2, REQ-RAT-2, REQ-RAT-3, REQ-RAT-4, REQ-SRD-1."""
         info, totals = self.shop.select(), self.shop.totals()
         sequence = 1 << 24 | self.count
-        assert info == ShopInfo(1, 0x0F, 1, len(self.pending), 1, CARD_SHOP, 1, sequence, self.points_left, self.money_left)
+        assert info == ShopInfo(1, 0x0F, 1, len(self.pending), 1, CARD_SHOP, 1, sequence, self.points_left, self.money_left, 0)
         assert totals == Totals(**{name: self.totals[name] for name in Totals.__slots__})
         for slot in range(PENDING):
             response = self.shop.send(CLA_ISO, Ins.READ_RECORD, slot + 1, 0x14, ne=32)

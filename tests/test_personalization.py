@@ -148,7 +148,7 @@ def test_progress_is_lost_with_the_session(make: Make, how: str) -> None:
     first, second = kit.blocks()
     assert put(kit, first) == OK
     if how == "another instance":
-        assert kit.send(0x00, Ins.SELECT, 0x04, 0x0C, aid(AID_CUSTOMER, 2), 25).ok
+        assert kit.send(0x00, Ins.SELECT, 0x04, 0x0C, aid(AID_CUSTOMER, 2), 26).ok
     elif how == "reset":
         kit.chip.power_on()
     kit.select()
@@ -281,11 +281,32 @@ def test_pins_of_every_length(digits: bytes) -> None:
 
 
 def test_key_versions() -> None:
-    """REQ-KEY-1, REQ-DAT-1: each key has its own."""
-    card = customer()
-    keys = {0x8000 + number: bytes((0xF0 + number,)) + b"K" * 16 for number in range(1, 6)}
-    assert put(card, joined({**values(card), **keys}), p1=LAST) == OK
-    assert card.send(0x00, Ins.GET_DATA, 1, 4, ne=10) == Response(bytes.fromhex("01F1 02F2 03F3 04F4 05F5"), SW.OK)
+    """REQ-KEY-1, REQ-DAT-1, REQ-KEY-5: all keys have one version, which SELECT tells from the issuing block on."""
+    for version in (1, 0x7F, 0xFF):
+        card = Customer(issue=False, version=version)
+        assert card.select().key_version == 0
+        assert put(card, b"".join(card.blocks()), p1=LAST) == OK
+        assert card.select().key_version == version
+        told = b"".join(bytes((key_ref, version)) for key_ref in range(1, 6))
+        assert card.send(0x00, Ins.GET_DATA, 1, 4, ne=10) == Response(told, SW.OK)
+
+
+@pytest.mark.parametrize("tag", range(0x8001, 0x8006), ids="{:04X}".format)
+def test_keys_of_different_versions(tag: int) -> None:
+    """REQ-KEY-5: also of a key that need not be there; what is missing comes first (REQ-PER-3); a block that is not the last is stored."""
+    card = Customer(issue=False, limits=replace(LIMITS, modes=2, purse_max_minor=0))
+    other = {**values(card), tag: b"\x02" + values(card)[tag][1:]}
+    lacking = {name: value for name, value in other.items() if name != 0x0102}
+    before = card.chip.snapshot()
+    for dgis, sw in ((lacking, SW.REFERENCED_DATA_NOT_FOUND), (other, SW.WRONG_DATA)):
+        assert put(card, joined(dgis), p1=LAST) == Response(b"", sw)
+        assert card.chip.snapshot() == before
+    assert put(card, joined(other)) == OK
+    before = card.chip.snapshot()
+    assert put(card, build_dgi(0x0102, RULES), 1, LAST) == Response(b"", SW.WRONG_DATA)
+    assert (card.chip.snapshot(), life_cycle(card)) == (before, LifeCycle.SELECTABLE)
+    assert put(card, build_dgi(tag, values(card)[tag]), p1=LAST) == OK
+    assert life_cycle(card) == LifeCycle.ISSUED
 
 
 NEEDS: dict[str, tuple[Make, set[int]]] = {
@@ -330,8 +351,8 @@ def test_a_puk_without_a_pin() -> None:
 def test_what_an_issued_shop_card_tells() -> None:
     """REQ-SPE-1, REQ-REC-1: the sequence starts at terminal | 000000."""
     card = Shop(shop=0x01020304, terminal=0xFE, points_left=0x11223344, money_left=0x55667788)
-    answer = card.send(0x00, Ins.SELECT, 0x04, 0x0C, card.aid, 23)
-    assert answer == Response(bytes.fromhex("01 0F 01 00 0001 01020304 FE FE000000 11223344 55667788"), SW.OK)
+    answer = card.send(0x00, Ins.SELECT, 0x04, 0x0C, card.aid, 25)
+    assert answer == Response(bytes.fromhex("01 0F 01 00 0001 01020304 FE FE000000 11223344 55667788 0000"), SW.OK)
 
 
 @BOTH

@@ -221,7 +221,7 @@ def test_verification_lasts_over_all_else() -> None:
     """REQ-PIN-1, REQ-TRX-6: a refused SELECT, transactions that need no PIN or are refused, PROVE, reading."""
     customer = issued(redeem_pin_from=10, pay_pin_from_minor=10)
     assert customer.verify(PIN) == OK
-    customer.send(0x00, Ins.SELECT, 0x04, 0x0C, bytes(5), 25)
+    customer.send(0x00, Ins.SELECT, 0x04, 0x0C, bytes(5), 26)
     customer.buy(100_000)
     customer.load(100)
     customer.prove(0, 7, 1, bytes(8))

@@ -32,14 +32,14 @@ def ask(t0: T0Card, tpdu: str) -> str:
 def test_an_answer_to_a_command_with_data_waits() -> None:
     """REQ-FIT-2."""
     customer, t0 = card()
-    assert ask(t0, SELECT) == "6119"
-    assert ask(t0, "00C0000018")[-4:] == "6101"
+    assert ask(t0, SELECT) == "611A"
+    assert ask(t0, "00C0000019")[-4:] == "6101"
     assert ask(t0, "00C0000001")[-4:] == "9000"
     assert ask(t0, "00C0000001") == "6985"
-    assert ask(t0, SELECT) == "6119"
-    assert ask(t0, "00C0000000") == "6C19"
-    answer = t0.exchange(bytes.fromhex("00C0000019"))
-    assert (len(answer), answer[-2:].hex()) == (27, "9000")
+    assert ask(t0, SELECT) == "611A"
+    assert ask(t0, "00C0000000") == "6C1A"
+    answer = t0.exchange(bytes.fromhex("00C000001A"))
+    assert (len(answer), answer[-2:].hex()) == (28, "9000")
     assert answer[6:14] == customer.card_id
 
 
@@ -47,9 +47,9 @@ def test_what_waits_is_lost_at_another_command_and_at_reset() -> None:
     """REQ-FIT-2."""
     _, t0 = card()
     for between in (lambda: ask(t0, "00CA010300"), t0.reset):
-        assert ask(t0, SELECT) == "6119"
+        assert ask(t0, SELECT) == "611A"
         between()
-        assert ask(t0, "00C0000019") == "6985"
+        assert ask(t0, "00C000001A") == "6985"
 
 
 def test_a_wrong_p3_is_told_and_the_answer_waits_for_the_right_one() -> None:
@@ -70,8 +70,8 @@ def test_a_warning_keeps_its_data() -> None:
     """REQ-FIT-2, REQ-LIFE-3: SELECT of a blocked card is 6283 with data."""
     customer, t0 = card()
     customer.chip.applets[customer.aid].memory.life_cycle.put(0, b"\x83")  # type: ignore[attr-defined]
-    assert ask(t0, SELECT) == "6119"
-    assert ask(t0, "00C0000019")[-4:] == "6283"
+    assert ask(t0, SELECT) == "611A"
+    assert ask(t0, "00C000001A")[-4:] == "6283"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_is_no_tpdu(tpdu: str, answer: str) -> None:
 
 def test_commands_without_an_answer() -> None:
     _, t0 = card(pin=PIN)
-    assert ask(t0, SELECT) == "6119"
+    assert ask(t0, SELECT) == "611A"
     assert ask(t0, "0020008108" + pin_block(PIN).hex()) == "9000"
     assert ask(t0, "0020008100") == "9000"
 
@@ -100,7 +100,7 @@ def test_extended_length() -> None:
     chip = Customer().chip.on(short)
     name = aid(AID_CUSTOMER, PROGRAMME)
     assert chip.process(Command(0, Ins.SELECT, 4, 0x0C, name, 257)).sw == SW.WRONG_LENGTH
-    raw = Command(0, Ins.SELECT, 4, 0x0C, name, 25).encode(extended=True)
+    raw = Command(0, Ins.SELECT, 4, 0x0C, name, 26).encode(extended=True)
     assert chip.process_bytes(raw) == b"\x67\x00"
     assert Customer().chip.process_bytes(raw)[-2:] == b"\x90\x00"
 
@@ -242,12 +242,12 @@ def test_get_response_has_one_form() -> None:
     """REQ-FIT-2, REQ-CHN-3: P1 P2 are 00 00, and it fetches what waits on its own channel."""
     for tpdu, answer in (("00C0123419", "6A86"), ("01C0000019", "6881")):
         _, t0 = card()
-        assert ask(t0, SELECT) == "6119"
+        assert ask(t0, SELECT) == "611A"
         assert ask(t0, tpdu) == answer
-        assert ask(t0, "00C0000019") == "6985"
+        assert ask(t0, "00C000001A") == "6985"
     _, t0 = card()
     assert ask(t0, "0070000001") == "019000"
-    assert ask(t0, SELECT) == "6119"
+    assert ask(t0, SELECT) == "611A"
     assert ask(t0, "01C0000019") == "6985"
 
 

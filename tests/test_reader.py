@@ -9,7 +9,7 @@ from joren.simulator.reader import Loss, Losses, Reader, When
 
 def test_a_card_is_put_in_and_pulled_out() -> None:
     reader, customer = Reader("desk"), Customer()
-    select = Command(0, 0xA4, 4, 0x0C, customer.aid, 25)
+    select = Command(0, 0xA4, 4, 0x0C, customer.aid, 26)
     for failing in (lambda: reader.transmit(select), reader.reset):
         with pytest.raises(LinkLost, match="desk: no card"):
             failing()
@@ -35,7 +35,7 @@ def test_an_apdu_is_lost_before_or_after_the_card_acted(when: When, counter: int
     reader.observers.append(lambda name, event, command, response: seen.append(response) if command else None)
     reader.insert(customer.chip)
     reader.losses = Losses([Loss(2, when)])
-    customer.info = customer.info.decode(reader.transmit(Command(0, 0xA4, 4, 0x0C, customer.aid, 25)).data)
+    customer.info = customer.info.decode(reader.transmit(Command(0, 0xA4, 4, 0x0C, customer.aid, 26)).data)
     purchase = customer.transact_command(Kind.PURCHASE, customer.order())
     with pytest.raises(LinkLost, match="went away"):
         reader.transmit(purchase)

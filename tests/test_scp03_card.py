@@ -9,7 +9,6 @@ import pytest
 from joren.apdu import SW, Command, Key, MalformedCommand, Response
 from joren.apdu.record import MalformedRecord
 from joren.apdu.scp03 import (
-    AUTHENTICATION_FAILED,
     CardSession,
     CardSettings,
     ChannelEnded,
@@ -156,7 +155,7 @@ class TestExternalAuthenticate:
     @pytest.mark.parametrize(
         ("change", "sw"),
         [
-            (lambda apdu: apdu[:5] + bytes((apdu[5] ^ 1,)) + apdu[6:], AUTHENTICATION_FAILED),
+            (lambda apdu: apdu[:5] + bytes((apdu[5] ^ 1,)) + apdu[6:], SW.AUTHENTICATION_FAILED),
             (lambda apdu: apdu[:13] + bytes((apdu[13] ^ 1,)) + apdu[14:], SW.SECURITY_STATUS_NOT_SATISFIED),
             (lambda apdu: apdu[:2] + b"\x11" + apdu[3:], SW.SECURITY_STATUS_NOT_SATISFIED),
             (lambda apdu: apdu[:2] + b"\x02" + apdu[3:], SW.INCORRECT_P1_P2),
@@ -190,7 +189,7 @@ class TestExternalAuthenticate:
         assert rig.state() is State.OPEN
         rig.card.terminate()
         rig.process(INITIALIZE)
-        assert rig.transmit(sent[0]) == AUTHENTICATION_FAILED.to_bytes(2)
+        assert rig.transmit(sent[0]) == SW.AUTHENTICATION_FAILED.to_bytes(2)
 
     def test_all_other_levels_are_refused(self) -> None:
         for level in set(range(256)) - set(LEVELS):

@@ -136,7 +136,7 @@ class TestSelect:
     def test_a_new_card(self) -> None:
         """REQ-SPE-1, REQ-REC-6: the sequence starts at the terminal number, and nothing is pending."""
         shop = Shop(shop=0x01020304, terminal=0xAB, points_left=5, money_left=6)
-        assert shop.select() == ShopInfo(1, LifeCycle.ISSUED, 1, 0, PROGRAMME, 0x01020304, 0xAB, 0xAB000000, 5, 6)
+        assert shop.select() == ShopInfo(1, LifeCycle.ISSUED, 1, 0, PROGRAMME, 0x01020304, 0xAB, 0xAB000000, 5, 6, 0)
         assert shop.totals() == ZERO
 
     def test_the_template(self) -> None:
@@ -144,7 +144,7 @@ class TestSelect:
         shop = Shop()
         template = shop.send(CLA_ISO, Ins.SELECT, 4, 0, shop.aid[:5], 256).data
         assert (find(template, 0x6F, 0x84), find(template, 0x6F, 0x85)) == (shop.aid, shop.select().encode())
-        for p2, answer in ((0, 38), (0x0C, 23)):
+        for p2, answer in ((0, 40), (0x0C, 25)):
             assert shop.send(CLA_ISO, Ins.SELECT, 4, p2, shop.aid, answer - 1) == Response(b"", SW.WRONG_LE | answer)
             assert len(shop.send(CLA_ISO, Ins.SELECT, 4, p2, shop.aid, answer).data) == answer
 
@@ -455,16 +455,16 @@ class TestEntries:
 
 def reset(shop: Shop) -> Response:
     shop.chip.power_on()
-    return shop.send(CLA_ISO, Ins.SELECT, 4, 0x0C, shop.aid, 23)
+    return shop.send(CLA_ISO, Ins.SELECT, 4, 0x0C, shop.aid, 25)
 
 
 ENDS: list[tuple[str, Callable[[Shop], Response], int, int]] = [
     ("RATIFY with a wrong MAC", lambda shop: shop.deny(0, bytes(18)), 0x6988, 0x6985),
     ("SET STATUS with a wrong MAC", lambda shop: shop.send(CLA_JOREN, Ins.SET_STATUS, 0x40, 0x83, bytes(8)), 0x6988, 0x6985),
     ("GET CHALLENGE", lambda shop: shop.send(CLA_ISO, Ins.GET_CHALLENGE, 0, 0, ne=8), 0x9000, 0x6988),
-    ("SELECT", lambda shop: shop.send(CLA_ISO, Ins.SELECT, 4, 0x0C, shop.aid, 23), 0x9000, 0x6985),
+    ("SELECT", lambda shop: shop.send(CLA_ISO, Ins.SELECT, 4, 0x0C, shop.aid, 25), 0x9000, 0x6985),
     ("reset", reset, 0x9000, 0x6985),
-    ("SELECT without Le", lambda shop: shop.send(CLA_ISO, Ins.SELECT, 4, 0x0C, shop.aid), 0x6C17, 0x6985),
+    ("SELECT without Le", lambda shop: shop.send(CLA_ISO, Ins.SELECT, 4, 0x0C, shop.aid), 0x6C19, 0x6985),
     ("SET STATUS to the state it has", lambda shop: shop.send(CLA_JOREN, Ins.SET_STATUS, 0x40, 0x0F, bytes(8)), 0x6985, 0x6985),
 ]
 LASTS: list[tuple[str, Callable[[Shop], Response], int]] = [
@@ -475,7 +475,7 @@ LASTS: list[tuple[str, Callable[[Shop], Response], int]] = [
     ("GET CHALLENGE without Le", lambda shop: shop.send(CLA_ISO, Ins.GET_CHALLENGE, 0, 0), 0x6C08),
     ("GET CHALLENGE of another form", lambda shop: shop.send(CLA_ISO, Ins.GET_CHALLENGE, 1, 0, ne=8), 0x6A86),
     ("SET STATUS of another length", lambda shop: shop.send(CLA_JOREN, Ins.SET_STATUS, 0x40, 0x83, bytes(7)), 0x6700),
-    ("SELECT of nothing here", lambda shop: shop.send(CLA_ISO, Ins.SELECT, 4, 0x0C, b"\x01" * 5, 23), 0x6A82),
+    ("SELECT of nothing here", lambda shop: shop.send(CLA_ISO, Ins.SELECT, 4, 0x0C, b"\x01" * 5, 25), 0x6A82),
     ("READ RECORD", lambda shop: pending(shop, 0), 0x9000),
     ("GET DATA", lambda shop: shop.send(CLA_ISO, Ins.GET_DATA, 1, 2, ne=44), 0x9000),
     ("AUTHORIZE, refused", lambda shop: shop.send(CLA_JOREN, Ins.AUTHORIZE, Kind.PAY, 0, bytes(26), 13), 0x6A80),

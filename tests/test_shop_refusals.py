@@ -102,11 +102,11 @@ def read(number: int, p2: int) -> Command:
 
 
 def get_data(tag: int) -> Command:
-    return Command(CLA_ISO, Ins.GET_DATA, 1, tag, ne=98 if tag == 1 else 44)
+    return Command(CLA_ISO, Ins.GET_DATA, 1, tag, ne={1: 98, 2: 44, 4: 10}[tag])
 
 
 def select(aid: bytes, p1: int = 4) -> Command:
-    return Command(CLA_ISO, Ins.SELECT, p1, 0x0C, aid, 23)
+    return Command(CLA_ISO, Ins.SELECT, p1, 0x0C, aid, 25)
 
 
 RIGHT: dict[str, Builder] = {
@@ -121,23 +121,25 @@ RIGHT: dict[str, Builder] = {
     "READ RECORD pending": lambda at: read(2, 0x14),
     "GET DATA rules": lambda at: get_data(1),
     "GET DATA totals": lambda at: get_data(2),
+    "GET DATA versions": lambda at: get_data(4),
     "SET STATUS": set_status,
 }
 EACH = pytest.mark.parametrize("name", RIGHT)
 LISTED: dict[int, set[tuple[int, int]]] = {
     Ins.SELECT: {(4, 0), (4, 0x0C), (4, 0x02), (4, 0x0E)},
-    Ins.COMPUTE: {(1, 0), (2, 0)},
-    Ins.AUTHORIZE: {(kind, 0) for kind in (3, 4, 5, 0x81, 0x82, 0x83, 0x84, 0x85)},
+    Ins.COMPUTE: {(kind, version) for kind in (1, 2) for version in range(256)},
+    Ins.AUTHORIZE: {(kind, version) for kind in (3, 4, 5, 0x81, 0x82, 0x83, 0x84, 0x85) for version in range(256)},
     Ins.RATIFY: {(ending, slot) for ending in (0, 1, 2) for slot in range(16)},
     Ins.GET_CHALLENGE: {(0, 0)},
     Ins.READ_RECORD: {(number, p2) for number in range(1, 256) for p2 in (0x0C, 0x14)},
-    Ins.GET_DATA: {(1, 1), (1, 2)},
+    Ins.GET_DATA: {(1, 1), (1, 2), (1, 4)},
     Ins.STORE_DATA: {(p1, block) for p1 in (0x08, 0x28, 0x88, 0xA8) for block in range(256)},
     Ins.SET_STATUS: {(0x40, state) for state in (0x0F, 0x83, 0xFF)},
 }
 """P1 and P2 as the table of docs/spec/shop.md has them."""
-ANSWERS = {"SELECT": 23, "COMPUTE": 47, "AUTHORIZE": 13, "GET CHALLENGE": 8} | {
+ANSWERS = {"SELECT": 25, "COMPUTE": 47, "AUTHORIZE": 13, "GET CHALLENGE": 8} | {
     "READ RECORD log": 33, "READ RECORD pending": 32, "GET DATA rules": 98, "GET DATA totals": 44,
+    "GET DATA versions": 10,
 }  # fmt: skip
 
 
@@ -338,7 +340,10 @@ def test_refused(name: str, wrong: Builder, sw: int) -> None:
 Fault = tuple[str, dict[str, int | bytes], dict[str, int | bytes], int]
 """Name, what the command is told, what the card's cells (bytes) and its sheet (numbers) hold, status word."""
 FULL = b"\x01".ljust(32, b"\0") * 16
+NO_SHOP, NO_LOAD = bytes.fromhex("0000010001"), bytes.fromhex("0100000001")
+"""Versions of a card without SHOP masters, and without LOAD masters."""
 COMPUTE_FAULTS: list[Fault] = [
+    ("key", {}, {"key_versions": NO_SHOP}, 0x6A88),
     ("rules", {"rules_version": 2}, {}, 0x9409),
     ("MAC", {"mac": bytes(8)}, {}, 0x6988),
     ("state", {"state": b"\x01\x05" + State(1, 0, 100, 100, 100, 1, 100, 0, 0, (0, 0, 0, 0)).encode()[2:]}, {}, 0x6A80),
@@ -353,7 +358,7 @@ COMPUTE_FAULTS: list[Fault] = [
 ]
 """In the order of REQ-CMP-1."""
 LOAD_FAULTS: list[Fault] = [
-    ("key", {}, {"key_versions": b"\x01\x00\x01"}, 0x6A88),
+    ("key", {}, {"key_versions": NO_LOAD}, 0x6A88),
     ("order", {"factor_tenths": 10}, {}, 0x6A80),
     ("counter", {"counter": 0xFFFF}, {}, 0x9407),
     ("full", {}, {"pending": FULL}, 0x940B),
@@ -409,13 +414,13 @@ class TestPrecedence:
         """REQ-AUT-1, REQ-APDU-6."""
         check_precedence(world(), pair, authorize)
 
-    @pytest.mark.parametrize("pair", pairs(LOAD_FAULTS[1:5]), ids=both)
+    @pytest.mark.parametrize("pair", pairs([("key", {}, {"key_versions": NO_SHOP}, 0x6A88), *LOAD_FAULTS[1:5]]), ids=both)
     @pytest.mark.parametrize("kind", [Kind.REDEEM, Kind.PAY])
     def test_authorize_another_kind(self, kind: Kind, pair: tuple[Fault, Fault]) -> None:
         """REQ-AUT-1: no ceiling and no LOAD master is asked for."""
         at = world()
         at.shop.force(points_left=0, money_left_minor=0)
-        poke(at.shop, "key_versions", b"\x01\x00\x01")
+        poke(at.shop, "key_versions", NO_LOAD)
         check_precedence(at, pair, lambda at, **fields: authorize(at, kind, **fields))
 
     @pytest.mark.parametrize("pair", pairs(LOAD_FAULTS[2:5]), ids=both)
@@ -427,10 +432,16 @@ class TestPrecedence:
         check_precedence(at, pair, lambda at, **fields: authorize(at, kind, **({"category": 99, "amount": 0} | fields)))
 
     def test_ratify(self) -> None:
-        """REQ-RAT-1: slot before proof before values; slot before challenge before MAC."""
+        """REQ-RAT-1: slot before key before proof before values; slot before challenge before key before MAC."""
         at = world()
         wrong = replace(forged(at), data=forged(at).data[:16] + bytes(8))
+        poke(at.shop, "key_versions", NO_SHOP)
         refuses(at.shop, replace(wrong, p2=3), SW.RECORD_NOT_FOUND)
+        refuses(at.shop, wrong, SW.REFERENCED_DATA_NOT_FOUND)
+        refuses(at.shop, ratify(Ending.NOT_COMMITTED, 2, bytes(18)), SW.CONDITIONS_NOT_SATISFIED)
+        at.shop.challenge()
+        refuses(at.shop, ratify(Ending.NOT_COMMITTED, 2, bytes(18)), SW.REFERENCED_DATA_NOT_FOUND)
+        poke(at.shop, "key_versions", bytes.fromhex("0100010001"))
         refuses(at.shop, wrong, SW.MAC_INCORRECT)
         refuses(at.shop, forged(at), SW.WRONG_DATA)
         refuses(at.shop, ratify(Ending.NOT_COMMITTED, 3, bytes(18)), SW.RECORD_NOT_FOUND)
@@ -468,6 +479,7 @@ ALLOWED: dict[str, tuple[LifeCycle, ...]] = {
     "READ RECORD pending": (LifeCycle.ISSUED, LifeCycle.BLOCKED, LifeCycle.TERMINATED),
     "GET DATA rules": (LifeCycle.ISSUED, LifeCycle.BLOCKED, LifeCycle.TERMINATED),
     "GET DATA totals": (LifeCycle.ISSUED, LifeCycle.BLOCKED, LifeCycle.TERMINATED),
+    "GET DATA versions": (LifeCycle.ISSUED, LifeCycle.BLOCKED, LifeCycle.TERMINATED),
     "SET STATUS": (LifeCycle.ISSUED, LifeCycle.BLOCKED),
 }
 SELECT_SW = {LifeCycle.SELECTABLE: 0x9000, LifeCycle.ISSUED: 0x9000, LifeCycle.BLOCKED: 0x6283, LifeCycle.TERMINATED: 0x6285}
@@ -502,7 +514,7 @@ class TestLifeCycle:
         """REQ-LIFE-3."""
         at = in_state(state)
         response = at.shop.chip.process(select(at.shop.aid))
-        assert (response.sw, len(response.data), response.data[1]) == (SELECT_SW[state], 23, state)
+        assert (response.sw, len(response.data), response.data[1]) == (SELECT_SW[state], 25, state)
 
     @EACH_STATE
     def test_personalization_is_for_the_first_alone(self, state: LifeCycle) -> None:
@@ -527,7 +539,8 @@ BLOCKS: list[tuple[str, int, int, bytes, int]] = [
     ("255 bytes of nothing", 0x08, 0, bytes(255), 0x6A88),
     ("one byte", 0x08, 0, b"\x02", 0x6A80),
     ("no whole DGI", 0x08, 0, b"\x02\x02\x08\x00", 0x6A80),
-    ("an unknown DGI", 0x08, 0, build_dgi(0x0203, bytes(8)), 0x6A88),
+    ("an unknown DGI", 0x08, 0, build_dgi(0x0204, bytes(8)), 0x6A88),
+    ("a refill, too early", 0x08, 0, build_dgi(0x0203, bytes(10)), 0x6985),
     ("a customer card's DGI", 0x08, 0, build_dgi(0x8001, b"\x01" + bytes(16)), 0x6A88),
     ("another programme", 0x08, 0, build_dgi(0x0201, (PROGRAMME + 1).to_bytes(2) + b"\0\0\0\x07\x01"), 0x6A80),
     ("identity too long", 0x08, 0, build_dgi(0x0201, PROGRAMME.to_bytes(2) + bytes(6)), 0x6A80),
@@ -535,6 +548,11 @@ BLOCKS: list[tuple[str, int, int, bytes, int]] = [
     ("limits of zeros", 0x08, 0, build_dgi(0x0103, bytes(18)), 0x6A80),
     ("ceilings too short", 0x08, 0, build_dgi(0x0202, bytes(7)), 0x6A80),
     ("key version 0", 0x08, 0, build_dgi(0x8012, bytes(17)), 0x6A80),
+    ("key version 0 alone", 0x08, 0, build_dgi(0x8012, b"\x00"), 0x6A80),
+    ("LOAD version 0 alone", 0x08, 0, build_dgi(0x8014, b"\x00"), 0x6A80),
+    ("a version to go that is not there", 0x08, 0, build_dgi(0x8014, b"\x01"), 0x6A80),
+    ("no version", 0x08, 0, build_dgi(0x8014, b""), 0x6A80),
+    ("an ADMIN version alone", 0x08, 0, build_dgi(0x8005, b"\x01"), 0x6A80),
     ("key too short", 0x08, 0, build_dgi(0x8014, b"\x01" + bytes(15)), 0x6A80),
     ("good, then bad", 0x08, 0, build_dgi(0x0202, bytes(8)) + build_dgi(0x0103, bytes(18)), 0x6A80),
 ]

@@ -111,8 +111,8 @@ def verified(till: Till) -> Dialog[object]:
 
 
 FAULTS = {
-    "SELECT short": Case(False, result, CUSTOMER, Ins.SELECT, cut, "25 bytes", "24"),
-    "SELECT long": Case(True, buys("S"), CUSTOMER, Ins.SELECT, longer, "25 bytes", "26"),
+    "SELECT short": Case(False, result, CUSTOMER, Ins.SELECT, cut, "26 bytes", "25"),
+    "SELECT long": Case(True, buys("S"), CUSTOMER, Ins.SELECT, longer, "26 bytes", "27"),
     "SELECT of version 2": Case(False, settles, CUSTOMER, Ins.SELECT, put(0, 2), "version 1, programme 1", "version 2, programme 1"),
     "SELECT of programme 2": Case(True, buys("S"), CUSTOMER, Ins.SELECT, put(5, 2), "version 1, programme 1", "version 1, programme 2"),
     "RESULT long": Case(False, result, CUSTOMER, Ins.GET_RESULT, longer, "3 bytes", "4"),
@@ -150,7 +150,7 @@ FAULTS = {
         True, settles, CUSTOMER, Ins.PROVE, flip(62), "a PROOF that the shop card accepts", "what it refused with 6988 MAC_INCORRECT",
         AFTER, "PURCHASE",
     ),
-    "shop SELECT short": Case(True, buys("S"), SHOP, Ins.SELECT, cut, "23 bytes", "22"),
+    "shop SELECT short": Case(True, buys("S"), SHOP, Ins.SELECT, cut, "25 bytes", "24"),
     "shop SELECT of version 0": Case(True, buys("S"), SHOP, Ins.SELECT, put(0, 0), "version 1, programme 1", "version 0, programme 1"),
     "shop SELECT of programme 3": Case(True, buys("S"), SHOP, Ins.SELECT, put(5, 3), "version 1, programme 1", "version 1, programme 3"),
     "COMPUTE short": Case(True, buys("S"), SHOP, Ins.COMPUTE, cut, "47 bytes", "46"),

@@ -14,9 +14,9 @@ from joren.simulator.work import Op, Work
 
 ROOT = Path(__file__).resolve().parent.parent
 OK, REFUSED = Response(b"", 0x9000), Response(b"", 0x6982)
-SELECT = Command(0x00, Ins.SELECT, 0x04, 0x0C, bytes(9), 25)
+SELECT = Command(0x00, Ins.SELECT, 0x04, 0x0C, bytes(9), 26)
 TRANSACT = Command(0x80, Ins.TRANSACT, 0x01, 0x01, bytes(24), 32)
-SELECTED, TRANSACTED = Response(bytes(25), 0x9000), Response(bytes(32), 0x9000)
+SELECTED, TRANSACTED = Response(bytes(26), 0x9000), Response(bytes(32), 0x9000)
 STORED: Work = [(Op.WRITE, 46), (Op.WRITE, 36), (Op.WRITE, 2), (Op.COMMIT, 84)]
 PURCHASE: Work = [(Op.MAC, 39), *STORED, (Op.MAC, 47), (Op.MAC, 47)]
 
@@ -57,7 +57,7 @@ def test_bytecodes_cost_what_the_profile_says() -> None:
     parts = estimate(profile, wire_of(profile), TRANSACT, REFUSED, [])
     assert parts["bytecode"].likely == pytest.approx(100 * 0.0075)
     parts = estimate(profile, wire_of(profile), SELECT, SELECTED, [])
-    assert parts["bytecode"].likely == pytest.approx((100 + 120) * 0.0075 + 4 * 0.18)
+    assert parts["bytecode"].likely == pytest.approx((100 + 128) * 0.0075 + 4 * 0.18)
 
 
 def test_the_ideal_chip_leaves_reader_and_wire() -> None:
@@ -129,7 +129,7 @@ def test_the_rank_is_computed_where_the_card_computes_it() -> None:
         (Ins.GET_STATE, REFUSED, BASE),
         (Ins.GET_RESPONSE, OK, NOTHING),
         (Ins.MANAGE_CHANNEL, OK, NOTHING),
-        (0x12, OK, BASE),
+        (0x22, OK, BASE),
     ],
 )
 def test_a_command_costs_its_share_when_it_is_done(ins: int, response: Response, expected: Count) -> None:

@@ -21,7 +21,7 @@ def test_a_trace_is_written_read_and_replayed() -> None:
     writer = TraceWriter(out, lambda: next(ticks), lambda command, response: {"ins": command.ins})
     writer.attach(reader)
     reader.insert(customer.chip)
-    customer.info = customer.info.decode(reader.transmit(Command(0, 0xA4, 4, 0x0C, customer.aid, 25)).data)
+    customer.info = customer.info.decode(reader.transmit(Command(0, 0xA4, 4, 0x0C, customer.aid, 26)).data)
     assert reader.transmit(customer.transact_command(Kind.PURCHASE, customer.order())).ok
     reader.remove()
     lines = list(read_trace(out.getvalue().splitlines()))
@@ -55,7 +55,7 @@ def test_masked_commands_are_told_not_sent_and_secrets_can_be_asked_for() -> Non
         fork = customer.chip.fork()
         TraceWriter(out, with_secrets=with_secrets).attach(reader)
         reader.insert(customer.chip)
-        reader.transmit(Command(0, 0xA4, 4, 0x0C, customer.aid, 25))
+        reader.transmit(Command(0, 0xA4, 4, 0x0C, customer.aid, 26))
         reader.transmit(Command(0x00, 0x20, 0, 0x81, PIN.ljust(8, b"\xff")))
         assert (PIN.hex() in out.getvalue()) == with_secrets
         again = Reader("desk")
@@ -71,7 +71,7 @@ def test_a_lost_answer_is_an_empty_one_and_replays() -> None:
     reader.insert(customer.chip)
     reader.losses = Losses([Loss(1, When.AFTER)])
     with pytest.raises(LinkLost):
-        reader.transmit(Command(0, 0xA4, 4, 0x0C, customer.aid, 25))
+        reader.transmit(Command(0, 0xA4, 4, 0x0C, customer.aid, 26))
     reader.reset()
     lines = list(read_trace(out.getvalue().splitlines()))
     assert [(line.event, line.response) for line in lines] == [("insert", ""), ("apdu", ""), ("reset", "")]
