@@ -204,7 +204,7 @@ def close_old(
     return _row(book, old)
 
 
-def close_lost(book: ReissueBook, old: bytes, new: bytes, sheet: Callable[[], bytes], stop: Callable[[bytes], None]) -> ReissueRow:
+def close_lost(book: ReissueBook, old: bytes, new: bytes, sheet: Callable[[], bytes], stop: Callable[[bytes], object]) -> ReissueRow:
     """Notes the last proven sheet of a card that is lost, and puts the card on the stop list. Raises HostError, JournalError."""
     row = book.check(old, new, lost=True)
     if row is None or row.state is ReissueState.NOTED:
@@ -229,6 +229,9 @@ def make_new(
     chip = yield from identify(Slot.CUSTOMER)
     book.begun(old, chip)
     row = _row(book, old)
+    further = book.of_old(row.new)
+    if further is not None:
+        raise HostError(f"card {_hex(row.new)}: it was replaced itself, by {_hex(further.new)}; nothing was changed")
     made = yield from make_card(product, keys, CustomerOrder(row.new, pin, puk, row.sheet), guard=guard, random=random)
     book.made(old)
     return made

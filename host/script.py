@@ -118,7 +118,11 @@ def make_script(
         return response
 
     for session in sessions:
-        run(perform(facts.slot, facts.programme, session, found_keys, random=random, foretell=foretell), {facts.slot: transmit})
+        version = session.version or probed.key_version
+        if version != probed.key_version and version in facts.manager_versions:
+            raise HostError(f"probe: one with the card manager's keys of version {version} expected, {probed.key_version} came")
+        dialog = perform(facts.slot, facts.programme, replace(session, version=version), found_keys, random=random, foretell=foretell)
+        run(dialog, {facts.slot: transmit})
     return Script(
         change.purpose, facts.slot, facts.programme, facts.identity, probed.card, probed.key_version, probed.counter, created, tuple(lines)
     )
