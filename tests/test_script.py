@@ -364,7 +364,13 @@ def test_a_file_that_is_wrong_is_refused_by_the_name_of_what_is(name: str) -> No
 def test_a_step_that_is_wrong_is_refused() -> None:
     kind, text = files()["script"]
     table = json.loads(text)
-    for key, values in {"name": [1], "command": ["", "00", 5], "expected": ["", "9", "90", "9x00", "90 0", 5], "answer": ["0", 5]}.items():
+    wrong: dict[str, list[object]] = {
+        "name": [1],
+        "command": ["", "00", 5],
+        "expected": ["", "9", "90", "9x00", "90 0", 5],
+        "answer": ["0", 5],
+    }
+    for key, values in wrong.items():
         for value in values:
             steps = [{**table["steps"][0], key: value}]
             with pytest.raises(HostError, match=rf"steps\[0\].{key}"):
