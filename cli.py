@@ -13,12 +13,14 @@ from joren.commands.demo import demo
 from joren.commands.estimate import estimate
 from joren.commands.keys import keys
 from joren.commands.output import Commands
+from joren.commands.personalize import personalize
 from joren.commands.profiles import profiles
 from joren.commands.script import script
 from joren.commands.shop import shop
 from joren.commands.tear import tear
 from joren.commands.till import load, pay, redeem, settle, tap, void
 from joren.commands.trace import decode, trace
+from joren.commands.vault_option import vault_options
 from joren.commands.wear import wear
 from joren.commands.workspace import Workspace
 
@@ -33,8 +35,9 @@ PATH = click.Path(path_type=Path)
     "--home", type=PATH, default=Path(".joren"), envvar="JOREN_HOME", show_default=True, help="Cards, keys, journals ($JOREN_HOME)."
 )
 @click.option("--product", type=PATH, envvar="JOREN_PRODUCT", help="The card product, a TOML file ($JOREN_PRODUCT).")
+@vault_options
 @click.pass_context
-def main(ctx: click.Context, home: Path, product: Path | None) -> None:
+def main(ctx: click.Context, home: Path, product: Path | None, vault: str | None, vault_pin_file: Path | None) -> None:
     """Loyalty on the card itself: simulated cards, tills, and a demo on real purchases.
 
     \b
@@ -50,7 +53,8 @@ def main(ctx: click.Context, home: Path, product: Path | None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shall not end a sale
-    ctx.obj = Workspace(home, product)
+    ctx.obj = Workspace(home, product, vault, vault_pin_file)
+    ctx.call_on_close(ctx.obj.close)
 
 
 @click.command("completion")
@@ -67,7 +71,7 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "joren", "_JOREN_COMPLETE").source())
 
 
-for command in (demo, card, shop, admin, script, trace, decode, tear, estimate, wear, profiles, keys, completion):
+for command in (demo, card, shop, admin, script, trace, decode, tear, estimate, wear, profiles, keys, personalize, completion):
     main.add_command(command)
 for command in (tap, redeem, load, pay, void, settle):
     main.add_command(command)

@@ -68,11 +68,11 @@ class Command:
 
     def encode(self, *, extended: bool = False) -> bytes:
         """The APDU: short lengths where they do, extended ones where needed or asked for."""
-        header = bytes((self.cla, self.ins, self.p1, self.p2))
         nc, ne = len(self.data), self.ne
         if not extended and nc <= 255 and (ne is None or ne <= 256):
-            lc = bytes((nc,)) + self.data if nc else b""
-            return header + lc + (b"" if ne is None else bytes((ne & 0xFF,)))
+            short = bytes((self.cla, self.ins, self.p1, self.p2, nc)) + self.data if nc else bytes((self.cla, self.ins, self.p1, self.p2))
+            return short if ne is None else short + bytes((ne & 0xFF,))
+        header = bytes((self.cla, self.ins, self.p1, self.p2))
         if not nc:
             return header if ne is None else header + b"\x00" + (ne & 0xFFFF).to_bytes(2)
         lc = b"\x00" + nc.to_bytes(2) + self.data

@@ -148,12 +148,17 @@ def parse_personalization(raw: bytes) -> bytes:
     return aid
 
 
-def parse_delete(raw: bytes) -> bytes:
-    """The AID, 5..16 bytes, of exactly one data object 4F (11.2.2.3.1): no keys, no token. Raises MalformedTlv."""
+def parse_delete(raw: bytes) -> bytes | int:
+    """What goes, of exactly one data object: 4F with an AID, 5..16 bytes (11.2.2.3.1), or D2 with a key version, 0..255 (11.2.2.3.2).
+
+    A key identifier, D0, is not taken, as a key set goes whole; nor is a token. Raises MalformedTlv.
+    """
     found = parse_one(raw)
-    if found.tag != 0x4F or not AID_MIN <= len(found.value) <= AID_MAX:
-        raise MalformedTlv(f"DELETE: 4F with an AID expected, {found.tag:X} came")
-    return found.value
+    if found.tag == 0x4F and AID_MIN <= len(found.value) <= AID_MAX:
+        return found.value
+    if found.tag == 0xD2 and len(found.value) == 1:
+        return found.value[0]
+    raise MalformedTlv(f"DELETE: 4F with an AID, or D2 with a key version, expected, {found.tag:X} with {len(found.value)} bytes came")
 
 
 def parse_search(raw: bytes) -> bytes:

@@ -18,7 +18,7 @@ from .scp03_errors import (
 )
 from .scp03_host import Authenticating, HostSession, KeySource, Opening
 from .scp03_keys import ScpKeys, decrypt_key, decrypt_sensitive, encrypt_key, encrypt_sensitive
-from .scp03_putkey import check_put_keys, decode_put_keys, put_keys, put_keys_answer
+from .scp03_putkey import check_put_keys, decode_put_keys, delete_keys, put_keys, put_keys_answer
 from .scp03_records import InitializeUpdateAnswer, Level, Parameter
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "decode_put_keys",
     "decrypt_key",
     "decrypt_sensitive",
+    "delete_keys",
     "encrypt_key",
     "encrypt_sensitive",
     "put_keys",

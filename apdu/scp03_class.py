@@ -4,7 +4,19 @@ Channels 0 to 3 stand in b2b1, and b4b3 = 01 says secure messaging; channels 4 t
 The MAC counts neither channel nor form: it sees 04 for an ISO command, 84 for a GlobalPlatform one.
 """
 
-__all__ = ["CHANNEL_MAX", "class_byte", "class_for_mac", "is_plain", "is_protected", "logical_channel", "plain_class", "protected_class"]
+from functools import cache
+
+__all__ = [
+    "CHANNEL_MAX",
+    "class_byte",
+    "class_for_mac",
+    "is_plain",
+    "is_protected",
+    "logical_channel",
+    "plain_class",
+    "plain_classes",
+    "protected_class",
+]
 
 CHANNEL_MAX = 19
 
@@ -17,6 +29,12 @@ def class_byte(channel: int, *, protected: bool = False, proprietary: bool = Tru
     if channel < 4:
         return family | (0x04 if protected else 0x00) | channel
     return family | (0x60 if protected else 0x40) | channel - 4
+
+
+@cache
+def plain_classes(channel: int) -> frozenset[int]:
+    """Both plain CLA of a channel. Raises ValueError for another channel."""
+    return frozenset(class_byte(channel, proprietary=proprietary) for proprietary in (False, True))
 
 
 def is_plain(cla: int) -> bool:

@@ -19,7 +19,7 @@ from hmac import compare_digest
 from .command import NC_MAX, Command, MalformedCommand
 from .record import MalformedRecord
 from .response import Response
-from .scp03_class import class_byte
+from .scp03_class import class_byte, plain_classes
 from .scp03_errors import AnswerMalformed, CardNotAuthentic, ChannelEnded, ChannelRefused, LevelNotSupported, ResponseNotAuthentic
 from .scp03_keys import ScpKeys
 from .scp03_messages import SecureMessages
@@ -102,7 +102,7 @@ class Opening:
             if not compare_digest(expected, answer.challenge):
                 raise CardNotAuthentic("card: its challenge is not that of its sequence counter and the AID")
         proof = messages.host_cryptogram(context)
-        command = messages.authenticate(Command(class_byte(self.channel), 0x82, self.level, 0x00, proof))
+        command = messages.authenticate(class_byte(self.channel), proof)
         return Authenticating(answer, command, HostSession(messages, answer.parameter, self.channel))
 
 
@@ -138,7 +138,7 @@ class HostSession:
 
     def __init__(self, messages: SecureMessages, parameter: Parameter, channel: int) -> None:
         self._messages, self._parameter, self._channel = messages, parameter, channel
-        self._classes = (class_byte(channel, proprietary=True), class_byte(channel, proprietary=False))
+        self._classes = plain_classes(channel)
         self._room = messages.room(NC_MAX)
         self._begun: Level | None = None
         self._next_level: tuple[Level, Level | None] | None = None

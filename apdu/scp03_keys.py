@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from hmac import compare_digest
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -21,9 +22,13 @@ def kdf(prf: Callable[[bytes], bytes], constant: int, context: bytes, size: int)
 
     Its input: 11 bytes 00 | constant | 00 | length in bits u16 | counter u8 | context.
     """
-    head = bytes(11) + bytes((constant, 0)) + (size * 8).to_bytes(2)
-    first = prf(head + b"\x01" + context)
-    return first[:size] if size <= 16 else (first + prf(head + b"\x02" + context))[:size]
+    first = prf(_label(constant, size, 1) + context)
+    return first[:size] if size <= 16 else (first + prf(_label(constant, size, 2) + context))[:size]
+
+
+@cache
+def _label(constant: int, size: int, counter: int) -> bytes:
+    return bytes(11) + bytes((constant, 0)) + (size * 8).to_bytes(2) + bytes((counter,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ __all__ = ["SecureMessages", "is_error", "padded_size"]
 
 BLOCK = 16
 CARD_CRYPTOGRAM, HOST_CRYPTOGRAM = 0x00, 0x01
+EXTERNAL_AUTHENTICATE = 0x82
 RESPONSE_BIT = 1 << 127
 PAD = b"\x80" + bytes(15)
 
@@ -36,66 +37,38 @@ def padded_size(size: int) -> int:
 
 
 class SecureMessages:
-    """The state of one session: keys at work, chaining value, counter, level. `mac_size` is 8 or 16."""
+    """The state of one session: keys, chaining value, counter; `level`, the security level in force; `mac_size`, 8 or 16."""
 
-    __slots__ = (
-        "_c_decryption", "_c_mac", "_chain", "_counter", "_keys", "_lazy_enc", "_lazy_rmac", "_level", "_mac", "_r_encryption", "_r_mac",
-        "mac_size",
-    )  # fmt: skip
+    __slots__ = ("_chain", "_counter", "_enc", "_keys", "level", "mac_size")
 
     def __init__(self, keys: SessionKeys, level: Level, mac_size: int) -> None:
-        self._keys, self._mac = keys, SessionCipher(keys.mac)
-        self._lazy_enc: SessionCipher | None = None
-        self._lazy_rmac: SessionCipher | None = None
+        self._keys, self._enc = keys, SessionCipher(keys.enc)
         self._chain, self._counter = bytes(BLOCK), 0
         self.level, self.mac_size = level, mac_size
 
-    @property
-    def level(self) -> Level:
-        """The security level in force."""
-        return self._level
-
-    @level.setter
-    def level(self, level: Level) -> None:
-        self._level = level
-        self._c_mac, self._c_decryption, self._r_mac, self._r_encryption = level.c_mac, level.c_decryption, level.r_mac, level.r_encryption
-
-    @property
-    def _enc(self) -> SessionCipher:
-        if self._lazy_enc is None:
-            self._lazy_enc = SessionCipher(self._keys.enc)
-        return self._lazy_enc
-
-    @property
-    def _rmac(self) -> SessionCipher:
-        if self._lazy_rmac is None:
-            self._lazy_rmac = SessionCipher(self._keys.rmac)
-        return self._lazy_rmac
-
     def card_cryptogram(self, context: bytes) -> bytes:
         """The card's proof, 8 or 16 bytes; `context` is host challenge | card challenge (6.2.2.2)."""
-        return kdf(self._mac.mac, CARD_CRYPTOGRAM, context, self.mac_size)
+        return kdf(self._keys.mac.cmac, CARD_CRYPTOGRAM, context, self.mac_size)
 
     def host_cryptogram(self, context: bytes) -> bytes:
         """The host's proof, likewise (6.2.2.3)."""
-        return kdf(self._mac.mac, HOST_CRYPTOGRAM, context, self.mac_size)
+        return kdf(self._keys.mac.cmac, HOST_CRYPTOGRAM, context, self.mac_size)
 
     def room(self, lc_max: int) -> int:
         """The most bytes of plain data that fit into a command whose data field has at most lc_max bytes."""
-        most = lc_max - self.mac_size if self._c_mac else lc_max
-        return most // BLOCK * BLOCK - 1 if self._c_decryption else most
+        most = lc_max - self.mac_size if self.level.c_mac else lc_max
+        return most // BLOCK * BLOCK - 1 if self.level.c_decryption else most
 
     def command_mac(self, cla: int, ins: int, p1: int, p2: int, data: bytes, extended: bool) -> bytes:
         """The whole C-MAC, 16 bytes, of a command with its data encrypted where they are; changes nothing."""
         size = len(data) + self.mac_size
-        lc = b"\x00" + size.to_bytes(2) if extended or size > 0xFF else bytes((size,))
-        return self._mac.mac(self._chain + bytes((class_for_mac(cla), ins, p1, p2)) + lc + data)
+        lc = (0x00, size >> 8, size & 0xFF) if extended or size > 0xFF else (size,)
+        return self._keys.mac.cmac(self._chain + bytes((class_for_mac(cla), ins, p1, p2, *lc)) + data)
 
-    def authenticate(self, command: Command, extended: bool = False) -> Command:
-        """EXTERNAL AUTHENTICATE, with plain CLA, protected: always by a C-MAC alone, from a chaining value of zeros (6.2.3)."""
-        self._chain = self.command_mac(command.cla, command.ins, command.p1, command.p2, command.data, extended)
-        data = command.data + self._chain[: self.mac_size]
-        return Command(protected_class(command.cla), command.ins, command.p1, command.p2, data, command.ne)
+    def authenticate(self, cla: int, proof: bytes) -> Command:
+        """EXTERNAL AUTHENTICATE, of a plain CLA, protected: always by a C-MAC alone, from a chaining value of zeros (6.2.3)."""
+        self._chain = self.command_mac(cla, EXTERNAL_AUTHENTICATE, self.level, 0x00, proof, extended=False)
+        return Command(protected_class(cla), EXTERNAL_AUTHENTICATE, self.level, 0x00, proof + self._chain[: self.mac_size])
 
     def check_authenticate(self, command: Command, extended: bool = False) -> None:
         """Raises CommandNotAuthentic unless a received EXTERNAL AUTHENTICATE carries its C-MAC."""
@@ -107,15 +80,15 @@ class SecureMessages:
         `extended` says that its lengths will be extended ones though short ones would do. The caller has seen to it that the data fit
         room().
         """
-        if not self._c_mac:
+        if not self.level.c_mac:
             return command
         self._counter += 1
         data, ne = command.data, command.ne
-        if data and self._c_decryption:
+        if data and self.level.c_decryption:
             whole = data + PAD[: BLOCK - len(data) % BLOCK]
             data = self._enc.encrypt(self._counter, whole)
         if ne is not None:
-            if self._r_mac and ne not in (0x100, NE_MAX):
+            if self.level.r_mac and ne not in (0x100, NE_MAX):
                 ne = self._grown(ne)
             extended = extended or ne > 0x100
         self._chain = mac = self.command_mac(command.cla, command.ins, command.p1, command.p2, data, extended)
@@ -123,19 +96,19 @@ class SecureMessages:
 
     def _grown(self, ne: int) -> int:
         """Ne with room for padding and MAC: at most 256 where it was less, at most 65536 otherwise."""
-        size = padded_size(ne) if self._r_encryption else ne
+        size = padded_size(ne) if self.level.r_encryption else ne
         return min(size + self.mac_size, 0x100 if ne < 0x100 else NE_MAX)
 
     def unprotect(self, command: Command, extended: bool = False) -> Command:
         """The command that the host meant, with plain CLA. Raises CommandNotAuthentic; then the session is at its end."""
-        if not self._c_mac:
+        if not self.level.c_mac:
             return command
         if not is_protected(command.cla):
             raise CommandNotAuthentic(f"command: a CLA with secure messaging expected, {command.cla:02X} came")
         data = command.data[: -self.mac_size]
         self._check(command, data, extended or (command.ne or 0) > 0x100)
         self._counter += 1
-        if data and self._c_decryption:
+        if data and self.level.c_decryption:
             plain = self._decrypted(data, 0)
             if plain is None:
                 raise CommandNotAuthentic("command: encrypted data in whole blocks, padded with 80 00, expected")
@@ -151,14 +124,14 @@ class SecureMessages:
     def protect_response(self, response: Response) -> Response:
         """A response, protected at this level; of an error the status word alone. Raises ValueError where it would be too long."""
         data = response.data
-        if not self._r_mac:
+        if not self.level.r_mac:
             return response
         if is_error(response.sw):
             return Response(b"", response.sw)
-        size = padded_size(len(data)) if data and self._r_encryption else len(data)
+        size = padded_size(len(data)) if data and self.level.r_encryption else len(data)
         if size + self.mac_size > NR_MAX:
             raise ValueError(f"response: at most {NR_MAX} bytes with protection expected, {size + self.mac_size} came")
-        if data and self._r_encryption:
+        if data and self.level.r_encryption:
             whole = data + PAD[: BLOCK - len(data) % BLOCK]
             data = self._enc.encrypt(self._counter | RESPONSE_BIT, whole)
         return Response(data + self._response_mac(data, response.sw), response.sw)
@@ -169,7 +142,7 @@ class SecureMessages:
         The status word of an error comes without R-MAC, as the standard has it: it proves nothing.
         """
         size = self.mac_size
-        if not self._r_mac:
+        if not self.level.r_mac:
             return response
         if is_error(response.sw):
             if response.data:
@@ -180,7 +153,7 @@ class SecureMessages:
         data = response.data[:-size]
         if not compare_digest(self._response_mac(data, response.sw), response.data[-size:]):
             raise ResponseNotAuthentic(f"response {response.sw:04X}: the R-MAC fits not")
-        if not data or not self._r_encryption:
+        if not data or not self.level.r_encryption:
             return Response(data, response.sw)
         plain = self._decrypted(data, RESPONSE_BIT)
         if plain is None:
@@ -188,7 +161,7 @@ class SecureMessages:
         return Response(plain, response.sw)
 
     def _response_mac(self, data: bytes, sw: int) -> bytes:
-        return self._rmac.mac(self._chain + data + sw.to_bytes(2))[: self.mac_size]
+        return self._keys.rmac.cmac(self._chain + data + sw.to_bytes(2))[: self.mac_size]
 
     def _decrypted(self, data: bytes, direction: int) -> bytes | None:
         """The data without padding; None where there are no whole blocks, or no 80 before zeros.

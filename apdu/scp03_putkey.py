@@ -1,6 +1,7 @@
-"""PUT KEY of a whole key set under Key-DEK (GlobalPlatform 2.3.1, 11.8; Amendment D, 7.2): the command, its answer, and what a card reads.
+"""PUT KEY of a whole key set under Key-DEK (GlobalPlatform 2.3.1, 11.8; Amendment D, 7.2): the command, its answer, and what a card reads;
+and DELETE of a set.
 
-The command is plain: it goes through the secure channel like any other. The card takes all three keys or none (11.8.2.3.3).
+The commands are plain: they go through the secure channel like any other. The card takes all three keys or none (11.8.2.3.3).
 """
 
 from hmac import compare_digest
@@ -13,10 +14,10 @@ from .scp03_class import class_byte
 from .scp03_errors import ChannelRefused
 from .scp03_keys import ScpKeys, decrypt_key, encrypt_key
 
-__all__ = ["check_put_keys", "decode_put_keys", "put_keys", "put_keys_answer"]
+__all__ = ["check_put_keys", "decode_put_keys", "delete_keys", "put_keys", "put_keys_answer"]
 
 NAMES = ("Key-ENC", "Key-MAC", "Key-DEK")
-VERSION_MAX = 0x7F
+VERSION_MAX, VERSION_FIRST = 0x7F, 0xFF
 
 
 def put_keys(dek: Key, keys: ScpKeys, replaces: int = 0, channel: int = 0, padding: bytes = bytes(15)) -> Command:
@@ -29,6 +30,13 @@ def put_keys(dek: Key, keys: ScpKeys, replaces: int = 0, channel: int = 0, paddi
         raise ValueError(f"key version: 1..{VERSION_MAX}, replacing 0..{VERSION_MAX}, expected, {keys.version} and {replaces} came")
     fields = b"".join(encrypt_key(dek, key, padding) for key in (keys.enc, keys.mac, keys.dek))
     return Command(class_byte(channel), 0xD8, replaces, 0x81, bytes((keys.version,)) + fields, 0x100)
+
+
+def delete_keys(version: int, channel: int = 0) -> Command:
+    """DELETE of a key version's keys, 1..127, or 255, a card's first (GlobalPlatform 2.3.1, 11.2.2.3.2). Raises ValueError for others."""
+    if not 1 <= version <= VERSION_MAX and version != VERSION_FIRST:
+        raise ValueError(f"key version: 1..{VERSION_MAX} or {VERSION_FIRST} expected, {version} came")
+    return Command(class_byte(channel), 0xE4, 0x00, 0x00, bytes((0xD2, 1, version)), 0x100)
 
 
 def put_keys_answer(keys: ScpKeys) -> bytes:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from typing import Self
 
 from .record import MalformedRecord
@@ -23,25 +24,18 @@ class Level(IntEnum):
     C_DECRYPTION_R_MAC = 0x13
     FULL = 0x33
 
-    @property
-    def c_mac(self) -> bool:
-        """Whether commands carry a C-MAC."""
-        return bool(self & C_MAC)
+    c_mac: bool
+    """Whether commands carry a C-MAC."""
+    c_decryption: bool
+    """Whether the data of commands are encrypted."""
+    r_mac: bool
+    """Whether responses carry an R-MAC."""
+    r_encryption: bool
+    """Whether the data of responses are encrypted."""
 
-    @property
-    def c_decryption(self) -> bool:
-        """Whether the data of commands are encrypted."""
-        return bool(self & C_DECRYPTION)
-
-    @property
-    def r_mac(self) -> bool:
-        """Whether responses carry an R-MAC."""
-        return bool(self & R_MAC)
-
-    @property
-    def r_encryption(self) -> bool:
-        """Whether the data of responses are encrypted."""
-        return bool(self & R_ENCRYPTION)
+    def __init__(self, value: int) -> None:
+        self.c_mac, self.c_decryption = bool(value & C_MAC), bool(value & C_DECRYPTION)
+        self.r_mac, self.r_encryption = bool(value & R_MAC), bool(value & R_ENCRYPTION)
 
 
 LEVELS = frozenset(map(int, Level))
@@ -76,6 +70,7 @@ class Parameter:
         return support | (PSEUDO_RANDOM if self.pseudo_random else 0) | (S16 if self.s16 else 0)
 
     @classmethod
+    @cache
     def decode(cls, value: int) -> Self:
         """From the byte. Raises MalformedRecord for reserved bits, and for R-ENCRYPTION without R-MAC."""
         if value & ~(PSEUDO_RANDOM | R_MAC_SUPPORT | R_ENCRYPTION_SUPPORT | S16):

@@ -1,9 +1,13 @@
 """BER-TLV, strict (ISO/IEC 7816-4:2013, 5.2.2), and the DGI format of personalization (EMV CPS 1.1; GlobalPlatform 2.3.1, 11.11.2).
 
 Strict: definite and minimal lengths, nothing truncated, nothing after the end; so bytes and values correspond one to one. A tag number
-below 31 in two bytes is taken, as EMV has many (9F02, BF0C)."""
+below 31 in two bytes is taken, as EMV has many (9F02, BF0C).
 
-from dataclasses import dataclass
+How it works. Nearly every object has a tag of one or two bytes and a length of one byte: parse_tlv reads these by itself. Whatever else
+comes, good or bad, it leaves to _parse_tag and _parse_length, which hold the rules.
+"""
+
+from typing import NamedTuple
 
 __all__ = ["Dgi", "MalformedTlv", "Tlv", "build_dgi", "build_tlv", "find", "parse_dgis", "parse_one", "parse_tlv"]
 
@@ -15,16 +19,14 @@ class MalformedTlv(ValueError):
     """Bytes that are not strict TLV, or a data object that is not there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tlv:
+class Tlv(NamedTuple):
     """One data object: tag (1 to 3 bytes as a number, 0x5F2D) and value."""
 
     tag: int
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Dgi:
+class Dgi(NamedTuple):
     """One data grouping: tag u16 and value of up to 65535 bytes."""
 
     tag: int
@@ -45,12 +47,24 @@ def build_tlv(tag: int, value: bytes) -> bytes:
 
 def parse_tlv(data: bytes) -> list[Tlv]:
     """All data objects in data, one after the other, to the very end. Raises MalformedTlv with the offset."""
-    found, offset = [], 0
-    while offset < len(data):
-        tag, offset = _parse_tag(data, offset)
-        start, end = _parse_length(data, offset)
-        found.append(Tlv(tag, data[start:end]))
-        offset = end
+    new_tuple = tuple.__new__  # makes a Tlv in half the time that Tlv() takes
+    found, offset, size = [], 0, len(data)
+    try:
+        while offset < size:
+            tag, length, start = data[offset], data[offset + 1], offset + 2
+            if tag & 0x1F == 0x1F or not tag:
+                if tag and length < 0x80:
+                    tag, length, start = tag << 8 | length, data[start], start + 1
+                else:
+                    tag, start = _parse_tag(data, offset)
+                    length, start = data[start], start + 1
+            end = start + length
+            if length >= 0x80 or end > size:
+                start, end = _parse_length(data, start - 1)
+            found.append(new_tuple(Tlv, (tag, data[start:end])))
+            offset = end
+    except IndexError:
+        raise MalformedTlv(f"offset {offset}: a whole tag and length expected, {data[offset:].hex().upper()} came") from None
     return found
 
 
@@ -93,8 +107,6 @@ def _parse_tag(data: bytes, offset: int) -> tuple[int, int]:
 
 
 def _parse_length(data: bytes, offset: int) -> tuple[int, int]:
-    if offset >= len(data):
-        raise MalformedTlv(f"offset {offset}: length missing")
     length, start = data[offset], offset + 1
     if length >= 0x80:
         size = length & 0x7F

@@ -1,11 +1,7 @@
-"""joren keys: which master keys there are, how a card's keys come from them, and a key combined from its components. No key is shown."""
+"""joren keys: which master keys there are, and how a card's keys come from them (changes: keys_change.py). No key is shown."""
 
-import os
-import stat
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -14,11 +10,13 @@ from rich.text import Text
 from joren.apdu import Key, KeyRef, messages
 from joren.apdu.diversify import AN10922, EMV, JOREN, KDF3, SCHEMES, VISA2, DesKey, SetScheme, scheme
 from joren.host import HostError, Masters, VaultError
-from joren.host.ceremony import Component, combine, parse_component
 from joren.host.masters import GROUPS
 from joren.host.vault import MASTER_NAMES, Vault, VaultStore
 from joren.host.vault_file import MemoryVault
+from joren.host.vault_keeping import versions_of
 
+from .keys_change import CHANGES
+from .keys_views import bytes_of, cipher_text, hexadecimal, kcv, key_fields, master_fields
 from .output import Commands, console, json_option, reply, table
 from .workspace import Workspace, pass_workspace
 
@@ -27,9 +25,7 @@ __all__ = ["keys"]
 CARD_LABELS = tuple(ref.name.lower() for ref in KeyRef)
 SHOP_LABEL = "shop-admin"
 ID_SIZE = 8
-CIPHERS: dict[str, type[Key] | type[DesKey]] = {"aes": Key, "3des": DesKey}
 DES_SETS = {found.name: found for found in (VISA2, EMV)}
-FILE = click.Path(path_type=Path, dir_okay=False)
 K = TypeVar("K", bound=Key | DesKey)
 
 
@@ -52,10 +48,10 @@ def check(workspace: Workspace) -> None:
     """
     with workspace.alone():
         vault, storage = workspace.vault, workspace.storage
-    told = [_master_fields(vault, name, version) for name in MASTER_NAMES for version in _versions(vault, name)]
-    told.append({"name": "storage", **_key_fields(storage)})
+    told = [master_fields(vault, name, version) for name in MASTER_NAMES for version in versions_of(vault, name)]
+    told.append({"name": "storage", **key_fields(storage)})
     rows = [(row["name"], row["cipher"], str(row["version"]), row["check_value"]) for row in told]
-    missing = [name for name in MASTER_NAMES if not _versions(vault, name)]
+    missing = [name for name in MASTER_NAMES if not versions_of(vault, name)]
     signing = _signing(vault)
 
     def show() -> None:
@@ -133,48 +129,11 @@ def explain(
         raise HostError(str(error)) from None
     chain = [
         {"name": m.name, "label": m.label, "master": m.master["name"], "master_version": m.master["version"],
-         "master_check_value": m.master["check_value"], "blocks": [_hex(block) for block in m.blocks], **_key_fields(m.key)}
+         "master_check_value": m.master["check_value"], "blocks": [hexadecimal(block) for block in m.blocks], **key_fields(m.key)}
         for m in made
     ]  # fmt: skip
-    told = {"scheme": found.name, "source": found.source, "function": found.function, "data": _hex(context), "keys": chain}
+    told = {"scheme": found.name, "source": found.source, "function": found.function, "data": hexadecimal(context), "keys": chain}
     reply("keys-explain", told, lambda: _show(found.name, found.source, found.function, context, made))
-
-
-@keys.command("combine")
-@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE FILE...")
-@click.option("--cipher", type=click.Choice(list(CIPHERS)), default="aes", show_default=True, help="What the key is for.")
-@click.option("--expect", metavar="HEX", help="The check value the key shall have, 3 bytes.")
-@click.option("--into", metavar="NAME", help="Take the key into the vault, as a new version of this master.")
-@json_option
-@pass_workspace
-def combine_command(workspace: Workspace, files: tuple[Path, ...], cipher: str, expect: str | None, into: str | None) -> None:
-    """Combine the components of a key and show its check value.
-
-    Each FILE has two lines, the component and its check value, in hexadecimal; others must not be able to read it. Components are never
-    taken from the command line, where others could see them.
-
-    \b
-    Examples:
-      joren keys combine alice.txt bob.txt carol.txt
-      joren keys combine alice.txt bob.txt --expect 504A77 --into load
-    """
-    kind = CIPHERS[cipher]
-    wanted = None if expect is None else _bytes("--expect", expect, 3)
-    if into is not None and into not in MASTER_NAMES:
-        raise HostError(f"--into: one of {', '.join(MASTER_NAMES)} expected, {into!r} came")
-    parts: Sequence[Component[Key | DesKey]] = [_component(kind, number, path) for number, path in enumerate(files, 1)]
-    key = combine(parts, into or "combined", check_value=wanted)
-    version = None if into is None else _write(workspace, into, key)
-    components = [{"file": str(path), "check_value": _kcv(part.key)} for path, part in zip(files, parts, strict=True)]
-    told = {"components": components, "cipher": _cipher(key), "check_value": _kcv(key), "written_to": into, "master_version": version}
-
-    def show() -> None:
-        rows = [(row["file"], row["check_value"]) for row in components] + [(f"combined, {_cipher(key)}", _kcv(key))]
-        console().print(table(("component", "check value"), rows))
-        if into is not None:
-            click.echo(f"now version {version} of the {into} master in {workspace.vault_text}")
-
-    reply("keys-combine", told, show)
 
 
 def _of_joren(vault: VaultStore, context: bytes, version: int | None, shop_card: bool) -> list[Made]:
@@ -183,19 +142,19 @@ def _of_joren(vault: VaultStore, context: bytes, version: int | None, shop_card:
     masters, programme, card_id = Masters(noting), int.from_bytes(context[:2]), context[2:]
     if shop_card:
         key = masters.shop_admin_key(programme, int.from_bytes(card_id[4:]), card_id[3], version)
-        return [Made(SHOP_LABEL, _master_fields(vault, "shop_admin", key.version), tuple(noting.blocks), key, SHOP_LABEL)]
+        return [Made(SHOP_LABEL, master_fields(vault, "shop_admin", key.version), tuple(noting.blocks), key, SHOP_LABEL)]
     made = []
     for ref, label in zip(KeyRef, CARD_LABELS, strict=True):
         noting.blocks.clear()
         key = masters.card_key(ref, programme, card_id, version)
-        root = _master_fields(vault, label, key.version)
+        root = master_fields(vault, label, key.version)
         if label not in GROUPS:
             made.append(Made(label, root, tuple(noting.blocks), key, label))
             continue
         group = masters.group_master(label, programme, version)
         made.append(Made(group.name, root, tuple(noting.blocks), group, group.name))
         (step,) = JOREN.steps(group, context, label.encode())
-        made.append(Made(label, {"name": group.name, **_key_fields(group)}, step.blocks, key, label))
+        made.append(Made(label, {"name": group.name, **key_fields(group)}, step.blocks, key, label))
     return made
 
 
@@ -204,7 +163,7 @@ def _of_one(name: str, vault: VaultStore, master_name: str, version: int | None,
     if master_name not in MASTER_NAMES:
         raise HostError(f"--master: one of {', '.join(MASTER_NAMES)} expected, {master_name!r} came")
     version = vault.versions(master_name)[-1] if version is None else version
-    told = _master_fields(vault, master_name, version)
+    told = master_fields(vault, master_name, version)
     if name == KDF3.name:
         KDF3.check(Key(bytes(16)), data)
         noting = Noting(vault)
@@ -221,7 +180,7 @@ def _of_one(name: str, vault: VaultStore, master_name: str, version: int | None,
 
 
 def _of_set(found: SetScheme[K], master_name: str, master: K, data: bytes) -> list[Made]:
-    derived, told = found.derive(master, data), {"name": master_name, **_key_fields(master)}
+    derived, told = found.derive(master, data), {"name": master_name, **key_fields(master)}
     steps = found.steps(master, data)
     return [Made(step.name, told, step.blocks, key) for step, key in zip(steps, (derived.enc, derived.mac, derived.dek), strict=True)]
 
@@ -230,61 +189,26 @@ def _data(workspace: Workspace, card_id: str | None, data: str | None, shop_card
     if (card_id is None) == (data is None):
         raise HostError("--id or --data: one of them expected")
     if data is not None:
-        return _bytes("--data", data)
-    identity = _bytes("--id", card_id or "", ID_SIZE)
+        return bytes_of("--data", data)
+    identity = bytes_of("--id", card_id or "", ID_SIZE)
     if shop_card and any(identity[:3]):
-        raise HostError(f"--id: a shop card's expected, 00 00 00 | terminal | shop, {_hex(identity)} came")
+        raise HostError(f"--id: a shop card's expected, 00 00 00 | terminal | shop, {hexadecimal(identity)} came")
     return messages.head(workspace.product.programme, identity)
-
-
-def _bytes(what: str, text: str, size: int | None = None) -> bytes:
-    """Bytes that are no secret, from hexadecimal. Raises HostError."""
-    expected = "bytes" if size is None else f"{size} bytes"
-    try:
-        data = bytes.fromhex(text)
-    except ValueError:
-        raise HostError(f"{what}: {expected} in hexadecimal expected, {text!r} came") from None
-    if size is not None and len(data) != size:
-        raise HostError(f"{what}: {expected} in hexadecimal expected, {len(data)} bytes came")
-    return data
-
-
-def _component(kind: type[Key] | type[DesKey], number: int, path: Path) -> Component[Key | DesKey]:
-    try:
-        with path.open(encoding="ascii") as file:
-            mode, text = os.fstat(file.fileno()).st_mode, file.read()
-    except OSError as error:
-        raise HostError(f"component {number} in {path}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise HostError(f"component {number} in {path}: no ASCII text") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise HostError(f"component {number} in {path}: others may read it (mode {stat.S_IMODE(mode):o}); chmod 600 it")
-    try:
-        return parse_component(kind, number, text)
-    except HostError as error:
-        raise HostError(f"{path}: {error}") from None
-
-
-def _write(workspace: Workspace, name: str, key: Key | DesKey) -> int:
-    """Into the vault as a new version, which is told. Raises HostError."""
-    if not isinstance(key, Key):
-        raise HostError(f"--into {name}: an AES key expected, {key!r} came; nothing was written")
-    with workspace.alone():
-        vault = workspace.vault
-        version = max(_versions(vault, name), default=0) + 1
-        vault.put(name, version, key)
-        return version
 
 
 def _show(name: str, source: str, function: str, data: bytes, made: list[Made]) -> None:
     out = console()
     out.print(Text(f"scheme {name}: {function}; {source}"))
     out.print(
-        Text(f"data {_hex(data)}" if name != JOREN.name else f"context {_hex(data)}: programme {_hex(data[:2])}, card {_hex(data[2:])}")
+        Text(
+            f"data {hexadecimal(data)}"
+            if name != JOREN.name
+            else f"context {hexadecimal(data)}: programme {hexadecimal(data[:2])}, card {hexadecimal(data[2:])}"
+        )
     )
     for one in made:
         of = one.master
-        out.print(Text(f"{one.name}: {_cipher(one.key)}, check value {_kcv(one.key)}"))
+        out.print(Text(f"{one.name}: {cipher_text(one.key)}, check value {kcv(one.key)}"))
         out.print(Text(f"  master {of['name']}, {of['cipher']}, version {of['version']}, check value {of['check_value']}"))
         for block in one.blocks:
             out.print(Text(f"  {function} of {_block(block, one.label)}"))
@@ -293,47 +217,20 @@ def _show(name: str, source: str, function: str, data: bytes, made: list[Made]) 
 def _block(block: bytes, label: str | None) -> str:
     """What goes through the function: in parts where there is a label, number | label | 00 | context | length in bits (REQ-KEY-2)."""
     if label is None:
-        return _hex(block)
+        return hexadecimal(block)
     context = block[1 + len(label) + 1 : -2]
-    return f"{_hex(block[:1])} | {_hex(label.encode())} '{label}' | 00 | {_hex(context)} | {_hex(block[-2:])}"
-
-
-def _versions(vault: Vault, name: str) -> tuple[int, ...]:
-    """None where there is no such master."""
-    try:
-        return vault.versions(name)
-    except VaultError:
-        raise
-    except HostError:
-        return ()
+    return f"{hexadecimal(block[:1])} | {hexadecimal(label.encode())} '{label}' | 00 | {hexadecimal(context)} | {hexadecimal(block[-2:])}"
 
 
 def _signing(vault: Vault) -> str | None:
     """The SHA-256 of the public key, in hexadecimal; None where there is no signing key."""
     try:
-        return _hex(sha256(vault.public_key).digest())
+        return hexadecimal(sha256(vault.public_key).digest())
     except VaultError:
         raise
     except HostError:
         return None
 
 
-def _master_fields(vault: VaultStore, name: str, version: int) -> dict[str, Any]:
-    check_value = vault.check_value(name, version)
-    return {"name": name, "cipher": f"AES-{vault.size(name, version) * 8}", "version": version, "check_value": _hex(check_value)}
-
-
-def _key_fields(key: Key | DesKey) -> dict[str, Any]:
-    return {"cipher": _cipher(key), "version": key.version, "check_value": _kcv(key)}
-
-
-def _cipher(key: Key | DesKey) -> str:
-    return f"AES-{len(key) * 8}" if isinstance(key, Key) else f"{len(key) // 8}TDEA"
-
-
-def _kcv(key: Key | DesKey) -> str:
-    return _hex(key.kcv())
-
-
-def _hex(data: bytes) -> str:
-    return data.hex().upper()
+for command in CHANGES:
+    keys.add_command(command)

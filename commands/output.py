@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError, LinkLost, VaultError
+from joren.host.production_report import BadReport
 from joren.host.replay.log import BadLog
 from joren.simulator.chip import DoesNotFit
 from joren.simulator.image import BadImage
@@ -22,7 +23,7 @@ from joren.simulator.profile import BadProfile
 from joren.simulator.trace import BadTrace
 from joren.simulator.wire import NoWire
 
-__all__ = ["Commands", "Failure", "bar", "console", "json_option", "reply", "table", "wants_json"]
+__all__ = ["Commands", "Failure", "bar", "console", "json_line", "json_option", "reply", "table", "wants_json"]
 
 VERSION = 1
 WIDE = 1_000
@@ -38,6 +39,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     JournalError: 6,
     BadImage: 6,
     BadLog: 6,
+    BadReport: 6,
     BadProfile: 2,
     NoWire: 2,
     DoesNotFit: 2,
@@ -64,7 +66,7 @@ class Failure(click.ClickException):
             if isinstance(self.error, CardLost):
                 fields |= {"card": self.error.card, "reference": self.error.reference}
                 fields["fate"] = self.error.fate.value if self.error.fate else None
-            click.echo(_json("error", fields))
+            click.echo(json_line("error", fields))
         else:
             click.echo(f"joren: {self.message}", err=True)
 
@@ -101,12 +103,13 @@ def json_option(function: F) -> F:
 def reply(name: str, fields: Mapping[str, Any], show: Callable[[], None]) -> None:
     """Answers: with `--json` the fields as one object of format joren-NAME, else what `show` prints."""
     if wants_json():
-        click.echo(_json(name, fields))
+        click.echo(json_line(name, fields))
     else:
         show()
 
 
-def _json(name: str, fields: Mapping[str, Any]) -> str:
+def json_line(name: str, fields: Mapping[str, Any]) -> str:
+    """The fields as one JSON object of format joren-NAME, on one line."""
     plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()
     return json.dumps({"format": f"joren-{name}", "version": VERSION, **fields}, ensure_ascii=plain, allow_nan=False)
 

@@ -18,10 +18,11 @@ import click
 from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Key, Response, aid
 from joren.host import DEFAULT_PRODUCT, CardRefused, HostError, Masters, Offers, Product, Slot, run
 from joren.host.guard import FileGuard
+from joren.host.pkcs11_uri import Pkcs11Uri
 from joren.host.reissue import ReissueBook
 from joren.host.selecting import select_customer
 from joren.host.stoplist import StopList
-from joren.host.vault import VaultStore
+from joren.host.vault import NamedVault, VaultStore
 from joren.host.vault_file import FileVault
 from joren.simulator.card_manager_chip import make_managed_chip
 from joren.simulator.card_manager_memory import Production
@@ -31,6 +32,8 @@ from joren.simulator.profile import Profile
 from joren.simulator.protocol import slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
 from joren.simulator.roles import ROLES
+
+from .vault_option import open_vault
 
 __all__ = ["CARDS", "SHOPS", "Place", "Workspace", "pass_workspace"]
 
@@ -53,18 +56,37 @@ SHOPS = Place("shops", "shop card", "joren shop new", AID_SHOP)
 
 
 class Workspace:
-    """The folder `home`. `product_file` None: product.toml in it, or else the product that joren has."""
+    """The folder `home`. `product_file` None: product.toml in it, or else the product that joren has.
 
-    def __init__(self, home: Path, product_file: Path | None = None) -> None:
+    `vault` is the URI of the token with the masters; None: they are in keys.json.
+    """
+
+    def __init__(self, home: Path, product_file: Path | None = None, vault: str | None = None, vault_pin_file: Path | None = None) -> None:
         self.home = home
+        self._vault_uri = None if vault is None else Pkcs11Uri.parse(vault)
+        self._vault_pin_file = vault_pin_file
+        self._vault: VaultStore | None = None
         self._product_file = product_file
         self._file: FileVault | None = None
         self._masters: Masters | None = None
 
+    def of(self, product_file: Path) -> "Workspace":
+        """The same folder and vault with another product."""
+        other = Workspace(self.home, product_file)
+        other._vault_uri, other._vault_pin_file = self._vault_uri, self._vault_pin_file
+        if self._vault_uri is not None:
+            other._vault = self._token
+        return other
+
+    @property
+    def product_path(self) -> Path:
+        """Where the card product's file is, or would be."""
+        return self._product_file or self.home / "product.toml"
+
     @property
     def product(self) -> Product:
         """The card product."""
-        path = self._product_file or self.home / "product.toml"
+        path = self.product_path
         return Product.load(path) if self._product_file or path.exists() else DEFAULT_PRODUCT
 
     @property
@@ -76,13 +98,32 @@ class Workspace:
 
     @property
     def vault(self) -> VaultStore:
-        """Where the masters are: keys.json."""
-        return self._keys_file
+        """Where the masters are, by the names that the product has for them; opened at the first use."""
+        if self._vault_uri is None:
+            return self._named(self._keys_file)
+        return self._named(self._token)
+
+    @property
+    def _token(self) -> VaultStore:
+        if self._vault is None:
+            assert self._vault_uri is not None
+            self._vault = open_vault(self._vault_uri, self._vault_pin_file)
+        return self._vault
+
+    def _named(self, vault: VaultStore) -> VaultStore:
+        names = self.product.keys
+        return vault if all(role == name for role, name in names.items()) else NamedVault(vault, names)
 
     @property
     def vault_text(self) -> str:
         """Where that is, for people."""
-        return str(self.home / "keys.json")
+        return str(self.home / "keys.json") if self._vault_uri is None else f"token {self._vault_uri.token}"
+
+    def close(self) -> None:
+        """Logs out of the vault."""
+        if self._vault is not None:
+            self._vault.close()
+            self._vault = self._masters = None
 
     @property
     def storage(self) -> Key:
@@ -97,8 +138,9 @@ class Workspace:
             if not path.exists():
                 if self.names(CARDS) or self.names(SHOPS):
                     raise HostError(f"keys {path}: gone, and there are cards made with them; take a copy of it from before")
-                FileVault.create_file(path)
-                click.echo(f"made development keys in {path}; never use them for real cards", err=True)
+                FileVault.create_file(path, masters=self._vault_uri is None)
+                what = "development keys" if self._vault_uri is None else "the key of simulated cards' images"
+                click.echo(f"made {what} in {path}; never use {'them' if self._vault_uri is None else 'it'} for real cards", err=True)
             self._file = FileVault.load_file(path)
         return self._file
 
@@ -117,8 +159,9 @@ class Workspace:
 
     @property
     def offers(self) -> Offers:
-        """The offers of offers.toml in the folder; none without it."""
-        path = self.home / "offers.toml"
+        """The offers that the product names, in the file beside it, or else of offers.toml in the folder; none without it."""
+        product, named = self.product, self.product_path.parent
+        path = named / product.cards.offers if product.cards.offers else self.home / "offers.toml"
         return Offers.load(path) if path.exists() else Offers()
 
     @contextmanager

@@ -3,27 +3,52 @@
 A TOML file, as examples/product.toml, which has every key; each is needed, and no other is taken. Hours on the cards count from the epoch.
 """
 
-from dataclasses import dataclass, fields
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from os import PathLike
+from pathlib import Path
 from typing import Any, Self
 
 from joren.apdu.cards import Limits
 from joren.apdu.state import DEFAULT_RULES, RankRules, Slot
 
 from .errors import HostError
+from .offers import Offers
 from .tomlfile import check_table, expect, load_toml, parse_toml, whole_number
 
-__all__ = ["DEFAULT_PRODUCT", "Product"]
+__all__ = ["DEFAULT_PRODUCT", "CardTable", "Product"]
 
 VERSION = 1
 HOUR_MAX = 0xFFFF
-HEAD_KEYS = ("version", "name", "programme", "currency", "minor_digits", "epoch", "rules", "limits")
+HEAD_KEYS = ("version", "name", "programme", "currency", "minor_digits", "epoch", "rules", "limits", "cards", "keys")
+KEY_ROLES = ("till", "shop", "receipt", "load", "admin", "shop_admin", "pin", "manager", "transport")
+KEY_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+PIN_CHOICES = ("none", "letter")
+PREFIX = re.compile(r"[0-9A-Fa-f]{8}")
+SHOP_PREFIX = "000000"
+
+
+@dataclass(frozen=True, slots=True)
+class CardTable:
+    """How cards are made by the batch: an id is `id_prefix` (4 bytes), then a serial number u32.
+
+    `pin` "letter": PIN and PUK of the issuer's making, told in a letter; "none": the card has none. `offers`: the name of the offers file
+    beside the product's, or "".
+    """
+
+    id_prefix: bytes
+    pin: str
+    offers: str
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One product. `programme` is u16, `epoch` the day whose 00:00 is hour 0, `minor_digits` the decimals of the currency."""
+    """One product. `programme` is u16, `epoch` the day whose 00:00 is hour 0, `minor_digits` the decimals of the currency.
+
+    `keys`: by role, the name that a master has in the vault.
+    """
 
     name: str
     programme: int
@@ -32,6 +57,8 @@ class Product:
     epoch: date
     rules: RankRules
     limits: Limits
+    cards: CardTable
+    keys: Mapping[str, str] = field(hash=False)
 
     def hour_of(self, time: datetime) -> int:
         """The hour (u16) a time falls in. Raises HostError for one before the epoch, or more than 65,535 hours after it."""
@@ -62,8 +89,11 @@ class Product:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """From a file. Raises HostError naming the file and the key that is wrong."""
-        return load_toml("product", path, cls.parse)
+        """From a file; the offers file that it names must be good too. Raises HostError naming the file and the key that is wrong."""
+        product = load_toml("product", path, cls.parse)
+        if product.cards.offers:
+            Offers.load(Path(path).parent / product.cards.offers)
+        return product
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -86,6 +116,8 @@ class Product:
             epoch,
             rules,
             limits,
+            _cards(head["cards"]),
+            _keys(head["keys"]),
         )
 
 
@@ -124,6 +156,25 @@ def _limits(value: object) -> Limits:
     return Limits(**{name: whole_number(f"limits.{name}", number, most[name]) for name, number in table.items()})
 
 
+def _cards(value: object) -> CardTable:
+    table = check_table("cards", value, tuple(field.name for field in fields(CardTable)))
+    prefix, pin, offers = table["id_prefix"], table["pin"], table["offers"]
+    right = isinstance(prefix, str) and PREFIX.fullmatch(prefix) and not prefix.startswith(SHOP_PREFIX)
+    expect(right, "cards.id_prefix", "4 bytes in hexadecimal that do not begin with 000000, as shop cards' ids do,", prefix)
+    expect(pin in PIN_CHOICES, "cards.pin", " or ".join(PIN_CHOICES), pin)
+    expect(
+        isinstance(offers, str) and offers == Path(offers).name, "cards.offers", "the name of a file beside this one, or nothing,", offers
+    )
+    return CardTable(bytes.fromhex(prefix), pin, offers)
+
+
+def _keys(value: object) -> Mapping[str, str]:
+    table = check_table("keys", value, KEY_ROLES)
+    for role, name in table.items():
+        expect(isinstance(name, str) and KEY_NAME.fullmatch(name), f"keys.{role}", "up to 32 letters, digits, '_', '.' and '-'", name)
+    return {role: table[role] for role in KEY_ROLES}
+
+
 def _categories(where: str, value: object) -> int:
     """A list of categories as a mask, bit c for category c."""
     if not isinstance(value, list):
@@ -147,5 +198,7 @@ DEFAULT_PRODUCT = Product(
         redeem_pin_from=1_000,
         pay_pin_from_minor=5_000,
     ),
+    cards=CardTable(id_prefix=bytes.fromhex("4A4F0001"), pin="none", offers=""),
+    keys={role: role for role in KEY_ROLES},
 )
 """The product of examples/product.toml."""

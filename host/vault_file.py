@@ -19,14 +19,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from joren.apdu import Key
 
 from .errors import HostError
-from .vault import MASTER_NAMES, VERSION_MAX, no_such_version
+from .vault import KEY_SIZES, MASTER_NAME, MASTER_NAMES, VERSION_MAX, check_new_master, no_such_version
 
-__all__ = ["FileVault", "MemoryVault", "check_new_master"]
+__all__ = ["FileVault", "MemoryVault"]
 
 FORMAT = "joren-development-keys"
 VERSION = 2
 WARNING = "Development keys. Whoever reads this file can issue cards and grant points. Never use it for real cards."
-KEY_SIZES = (16, 32)
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 NO_SIGNING_KEY = "signing key: there is none in the vault; joren keys generate all makes it"
 
@@ -199,24 +198,12 @@ class FileVault(MemoryVault):
         return json.dumps({**table, "signing": signing, "masters": masters}, indent=1) + "\n"
 
 
-def check_new_master(name: str, version: int, size: int, there: Iterable[int]) -> None:
-    """Raises HostError for a name that no master has, a version out of 1..255 or there already, another size than 16 or 32 bytes."""
-    if name not in MASTER_NAMES:
-        raise HostError(f"master: one of {', '.join(MASTER_NAMES)} expected, {name!r} came")
-    if not 1 <= version <= VERSION_MAX:
-        raise HostError(f"master {name}: a version 1..{VERSION_MAX} expected, {version} came")
-    if size not in KEY_SIZES:
-        raise HostError(f"master {name}: an AES key of 16 or 32 bytes expected, one of {size} came; nothing was changed")
-    if version in there:
-        raise HostError(f"master {name}: version {version} is in the vault already; nothing was changed")
-
-
 def _decoded(table: dict[str, Any]) -> tuple[list[Key], ec.EllipticCurvePrivateKey | None, Key]:
     keys = []
     for name, versions in table["masters"].items():
         for version, digits in versions.items():
             key = Key(bytes.fromhex(digits), name, int(version))
-            if name not in MASTER_NAMES or not 1 <= key.version <= VERSION_MAX or len(key) not in KEY_SIZES:
+            if not MASTER_NAME.fullmatch(name) or not 1 <= key.version <= VERSION_MAX or len(key) not in KEY_SIZES:
                 raise ValueError
             keys.append(key)
     signing = None if table["signing"] is None else load_der_private_key(bytes.fromhex(table["signing"]), None)

@@ -20,6 +20,9 @@ from pathlib import Path
 __all__ = ["SetupFailed", "ensure", "main"]
 
 OWNER = "made-by = ./run of joren"
+PIP_OPTIONS = ["--quiet", "--no-input", "--no-compile", "--prefer-binary", "--disable-pip-version-check"]
+YUBIKIT = "yubikey-manager~=5.9"
+"""For tests and benchmarks alone. It asks for pyscard, which a bare system can not build, so it comes without (docs/dependencies.md)."""
 SETS = {"run": "joren", "dev": "joren and the tools to test it"}
 
 
@@ -90,6 +93,8 @@ def make(root: Path, wanted: str) -> None:
             put_pip(root)
         say(f"installing {SETS[wanted]}")
         pip_install(root, "." if wanted == "run" else ".[dev]")
+        if wanted == "dev":
+            pip_install_yubikit(root)
     except BaseException:
         discard(root)
         raise
@@ -141,12 +146,19 @@ def put_pip(root: Path) -> None:
 
 def pip_install(root: Path, requirement: str) -> None:
     """Installs the checkout into its environment, in place."""
-    options = ["--no-input", "--no-compile", "--prefer-binary", "--disable-pip-version-check"]
-    outcome = run_in(root, "pip", "install", "--quiet", *options, "--editable", requirement)
+    outcome = run_in(root, "pip", "install", *PIP_OPTIONS, "--editable", requirement)
     if outcome.returncode != 0:
         raise SetupFailed(
             f"pip could not install what pyproject.toml names:\n{outcome.stdout.rstrip()}\nNothing of it is kept; mend it and run again."
         )
+
+
+def pip_install_yubikit(root: Path) -> None:
+    """Installs yubikit without its dependencies. Where it can not be had, all else works: its tests are skipped, and say so."""
+    outcome = run_in(root, "pip", "install", *PIP_OPTIONS, "--no-deps", YUBIKIT)
+    if outcome.returncode != 0:
+        reason = (outcome.stdout.strip().splitlines() or ["pip says nothing"])[-1]
+        say(f"no {YUBIKIT}, so the tests with yubikit will be skipped: {reason}")
 
 
 def run_in(root: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:

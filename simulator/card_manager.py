@@ -351,8 +351,10 @@ class CardManager:
         raise Refused(SW.FUNCTION_NOT_SUPPORTED)
 
     def _delete(self, command: Command) -> Response:
-        """DELETE of an instance (REQ-MAN-14)."""
+        """DELETE of an instance (REQ-MAN-14) or of a key set (REQ-MAN-18)."""
         aid = parse_delete(command.data)
+        if isinstance(aid, int):
+            return self._delete_keys(aid)
         if aid in (MANAGER_AID, PACKAGE_AID):
             raise Refused(SW.CONDITIONS_NOT_SATISFIED)
         place, entry = self._registered(aid, SW.FILE_NOT_FOUND)
@@ -361,6 +363,16 @@ class CardManager:
         self.memory.target.put(0, b"\x00")
         self.memory.put_entry(place, None)
         self.card.sync()
+        return Response(b"\x00", SW.OK)
+
+    def _delete_keys(self, version: int) -> Response:
+        memory, session_keys = self.memory, self._channel.keys
+        memory.slot_of(version)
+        if memory.versions == [version] or (session_keys is not None and session_keys.version == version):
+            raise Refused(SW.CONDITIONS_NOT_SATISFIED)
+        with self._platform.transaction():
+            memory.delete_keys(version)
+        memory.target.put(0, b"\x00")
         return Response(b"\x00", SW.OK)
 
     HANDLERS: ClassVar[dict[GpIns, Callable[["CardManager", Command], Response]]] = {

@@ -187,6 +187,13 @@ class ManagerMemory:
         self.counter_cells.put(slot * COUNTER_SIZE, bytes(COUNTER_SIZE))
         self.version_cells.put(slot, bytes((keys.version,)))
 
+    def delete_keys(self, version: int) -> None:
+        """Wipes a key set and its counter, and frees its place; in the caller's transaction. Raises Refused(6A88)."""
+        slot = self.slot_of(version)
+        self.key_cells.put(slot * SET_SIZE, bytes(SET_SIZE))
+        self.counter_cells.put(slot * COUNTER_SIZE, bytes(COUNTER_SIZE))
+        self.version_cells.put(slot, b"\x00")
+
     def produce(self, keys: ScpKeys, production: Production) -> None:
         """What the maker does: the first key set, AES-128, version 1..255, and the production data. Raises ValueError for other keys."""
         if len(keys.enc) != KEY_SIZE or not keys.version:

@@ -88,7 +88,7 @@ class Answer:
 
 @dataclass
 class Customer:
-    """A customer card, its keys, and what it last said of itself."""
+    """A customer card, its keys, and what it last said of itself; `receipt_keys` are those it had, and the one it has."""
 
     card_id: bytes = bytes.fromhex("A1A2A3A4A5A6A7A8")
     limits: Limits = LIMITS
@@ -104,6 +104,7 @@ class Customer:
         self.aid = aid(AID_CUSTOMER, PROGRAMME)
         self.head = messages.head(PROGRAMME, self.card_id)
         self.keys = self._derived()
+        self.receipt_keys = [self.keys[KeyRef.RECEIPT]]
         self.chip = Chip(self.seed + self.card_id)
         self.chip.install(CustomerCard, self.aid)
         self.chip.power_on()
@@ -135,6 +136,7 @@ class Customer:
         """Gives the card the keys of another version, past its program."""
         self.masters, self.version = masters_of(version), version
         self.keys = self._derived()
+        self.receipt_keys.append(self.keys[KeyRef.RECEIPT])
         memory, aid = self.chip.memory, self.aid.hex().upper()
         for ref, key in self.keys.items():
             memory.write(memory.regions[f"{aid}/key_{ref.name.lower()}"].address, key.reveal())

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.cmac import CMAC
 from vectorfile import FOLDER
 
 __all__ = [
-    "AID", "DIVERSIFICATION", "KEYS", "LEVELS", "PARAMETERS", "Plain", "StandardCard", "StandardHost", "aes", "cbc", "derive", "echo",
-    "vector_rows",
+    "AID", "DIVERSIFICATION", "KEYS", "LEVELS", "PARAMETERS", "Plain", "StandardCard", "StandardDomain", "StandardHost", "aes", "cbc",
+    "cmac", "derive", "echo", "vector_rows",
 ]  # fmt: skip
 
 KEYS = {
@@ -241,6 +241,59 @@ class StandardCard:
         if data and level & 0x20:
             data = cbc(session.enc, session.iv(response=True), pad(data))
         return data + session.r_mac(data, sw) + sw
+
+
+class StandardDomain(StandardCard):
+    """A card whose application keeps the key sets, by version: PUT KEY of three AES keys, and DELETE of a version."""
+
+    def __init__(self, keys: tuple[bytes, ...], version: int = 0x30) -> None:
+        super().__init__(keys, application=self.manage, version=version)
+        self.sets = {version: keys}
+
+    def initialize_update(self, command: Plain) -> bytes:
+        version = command.p1 or next(iter(self.sets))
+        if version not in self.sets:
+            self.session = None
+            return b"\x6a\x88"
+        self.version, self.keys = version, self.sets[version]
+        return super().initialize_update(command)
+
+    def manage(self, apdu: bytes) -> bytes:
+        command = Plain.parse(apdu)
+        if (command.cla, command.ins, command.p2) == (0x80, 0xD8, 0x81):
+            return self.put_key(command.p1, command.data)
+        if (command.cla, command.ins, command.p1, command.p2) == (0x80, 0xE4, 0, 0):
+            return self.delete_key(command.data)
+        return b"\x6d\x00"
+
+    def put_key(self, replaced: int, data: bytes) -> bytes:
+        """GPCS 11.8.2.3, Table 11-68; Amendment D, 7.2, Table 7-10: type 88, length, key length, key under DEK, length and check value."""
+        if replaced and replaced not in self.sets:
+            return b"\x6a\x88"
+        new: list[bytes] = []
+        answer, rest = data[:1], data[1:]
+        while rest:
+            size, length = rest[1], rest[2]
+            key = cbc(self.keys[2], bytes(16), rest[3 : 2 + size], back=True)[:length]
+            kcv = rest[3 + size : 3 + size + rest[2 + size]]
+            if rest[0] != 0x88 or kcv != aes(key, b"\x01" * 16)[:3]:
+                return b"\x94\x85"
+            new.append(key)
+            answer += kcv
+            rest = rest[3 + size + rest[2 + size] :]
+        if len(new) != 3:
+            return b"\x6a\x80"
+        self.sets.pop(replaced, None)
+        self.sets[data[0]] = tuple(new)
+        return answer + b"\x90\x00"
+
+    def delete_key(self, data: bytes) -> bytes:
+        """GPCS 11.2.2.3.2: all keys of a version number, D2."""
+        if data[:2] != b"\xd2\x01" or len(data) != 3:
+            return b"\x6a\x80"
+        if self.sets.pop(data[2], None) is None:
+            return b"\x6a\x88"
+        return b"\x00\x90\x00"
 
 
 @dataclass

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import TypeVar
 
 from cardkit import MASTERS, PROGRAMME, Customer, Shop
-from joren.apdu import CLA_ISO, Command, Ins, KeyRef, Kind, LinkLost, Response, Transmit, base_kind, is_void, messages
+from joren.apdu import CLA_ISO, Command, Ins, Kind, LinkLost, Response, Transmit, base_kind, is_void, messages
 from joren.apdu.transaction import Order, Outcome, Transaction
 from joren.host import CardLost, Dialog, Fate, Granted, Journal, KeyHolder, Offers, Row, ShopCardHolder, Slot, SoftwareKeys, Till, run
 from joren.simulator.chip import Chip
@@ -224,7 +224,7 @@ def _sum(rows: Iterable[Row], kind: Kind, field_name: str = "amount") -> int:
 
 def _check_receipt(customer: Customer, row: Row) -> None:
     message = messages.receipt(customer.head, row.head + row.answer().outcome)
-    customer.keys[KeyRef.RECEIPT].verify8(message, row.answer().receipt)
+    assert row.answer().receipt in [key.mac8(message) for key in customer.receipt_keys]
 
 
 def read_log(customer: Customer) -> list[Transaction]:

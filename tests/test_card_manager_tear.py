@@ -9,7 +9,7 @@ from cardkit import Customer
 from joren.apdu import CLA_JOREN, Command, LifeCycle
 from joren.apdu.cards import CustomerInfo
 from joren.apdu.gp import MANAGER_AID, PACKAGE_AID, GpIns, InstallData, personalization_data
-from joren.apdu.scp03 import put_keys
+from joren.apdu.scp03 import delete_keys, put_keys
 from joren.simulator.memory import PowerCut
 from test_card_manager import CUSTOMER, KEYS, OTHER, SHOP, Desk, key_set, sealed
 
@@ -19,6 +19,12 @@ SELECTED = Command(0, 0xA4, 4, 0x0C, CUSTOMER, 256)
 
 def blank() -> Desk:
     return Desk().start()
+
+
+def two_sets() -> Desk:
+    desk = blank()
+    assert desk.send(put_keys(KEYS.dek, OTHER)).ok
+    return desk
 
 
 def installed() -> Desk:
@@ -60,6 +66,7 @@ ROWS: list[tuple[str, Callable[[], Desk], Command]] = [
     ("PUT KEY, another set", blank, put_keys(KEYS.dek, OTHER)),
     ("PUT KEY, the same version", blank, put_keys(KEYS.dek, key_set(0x30, 0x90), replaces=0x30)),
     ("PUT KEY, another version", blank, put_keys(KEYS.dek, OTHER, replaces=0x30)),
+    ("DELETE of keys", two_sets, delete_keys(0x31)),
     ("INSTALL", blank, INSTALL),
     ("INSTALL beside another", installed, INSTALL_SHOP),
     ("INSTALL anew", deleted, INSTALL),
@@ -80,7 +87,7 @@ def what_is_there(desk: Desk) -> tuple[bytes, list[bytes]]:
 
 @pytest.mark.parametrize(("make", "command"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_old_or_new_at_every_write(make: Callable[[], Desk], command: Command) -> None:
-    """REQ-MAN-6, REQ-MAN-7, REQ-MAN-14: also the power-on after the tear finishes what is to be wiped."""
+    """REQ-MAN-6, REQ-MAN-7, REQ-MAN-14, REQ-MAN-18: also the power-on after the tear finishes what is to be wiped."""
     whole = make()
     old = what_is_there(whole)
     whole = make()

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from joren.apdu import Key, KeyRef, messages
 from joren.apdu import diversify_des as des_module
-from joren.apdu.cmac import cmac
 from joren.apdu.diversify import AN10922, EMV, JOREN, KDF3, SCHEMES, VISA2, DesKey, scheme
 from joren.host import Masters, shop_card_id
 from joren.host.vault_file import MemoryVault
+from scp03kit import cmac
 from vectorfile import hexa, rows
 
 MASTER = bytes.fromhex("404142434445464748494A4B4C4D4E4F")

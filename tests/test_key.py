@@ -7,7 +7,7 @@ from traceback import format_exception
 import pytest
 
 from joren.apdu import Key, MacMismatch
-from joren.apdu.cmac import cmac
+from scp03kit import cmac
 
 SECRET = bytes.fromhex("00112233445566778899AABBCCDDEEFF")
 

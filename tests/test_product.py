@@ -26,7 +26,7 @@ def test_the_example_is_the_product_that_joren_has() -> None:
         ("version = 1", "version = ", "no TOML"),
         ('name = "joren"', "", "file: the key name expected"),
         ('name = "joren"', 'name = " "', "name: a text expected"),
-        ('name = "joren"', 'name = "joren"\ncolour = "red"', "file: key: one of currency, epoch, .* expected, 'colour' came"),
+        ('name = "joren"', 'name = "joren"\ncolour = "red"', "file: key: one of cards, currency, epoch, .* expected, 'colour' came"),
         ("programme = 1 ", "programme = 65536 ", "programme: a whole number in 0..65535 expected, 65536 came"),
         ("programme = 1 ", "programme = true ", "programme: a whole number"),
         ("epoch = 2025-01-01", "epoch = 2025-01-01T00:00:00", "epoch: a day such as 2025-01-01"),
@@ -41,6 +41,17 @@ def test_the_example_is_the_product_that_joren_has() -> None:
         ("rate = 1942", 'rate = "fast"', r"rules.slots\[0\].rate"),
         ("share = 256", "share = 257", "share"),
         ("visit = 62", "visits = 62", r"rules.slots\[0\]: key: one of cap, categories, rate, share, visit expected"),
+        ('id_prefix = "4A4F0001"', 'id_prefix = "4A4F00"', "cards.id_prefix: 4 bytes in hexadecimal .* expected, '4A4F00' came"),
+        ('id_prefix = "4A4F0001"', 'id_prefix = "00000001"', "cards.id_prefix: 4 bytes in hexadecimal that do not begin with 000000"),
+        ('id_prefix = "4A4F0001"', "id_prefix = 1", "cards.id_prefix: 4 bytes in hexadecimal"),
+        ('pin = "none"', 'pin = "1234"', "cards.pin: none or letter expected, '1234' came"),
+        ('pin = "none"', "", "cards: the key pin expected"),
+        ('offers = ""', 'offers = "../offers.toml"', "cards.offers: the name of a file beside this one"),
+        ('offers = ""', "offers = 1", "cards.offers: the name of a file beside this one"),
+        ('till = "till"', "", "keys: the key till expected"),
+        ('till = "till"', 'till = ""', "keys.till: up to 32 letters"),
+        ('till = "till"', "till = 7", "keys.till: up to 32 letters"),
+        ('till = "till"', 'till = "till"\nstorage = "x"', "keys: key: one of .* expected, 'storage' came"),
         ("categories = [0, 1,", "categories = [16, 1,", "limits.categories: a whole number in 0..15 expected, 16 came"),
     ],
 )
@@ -52,7 +63,7 @@ def test_a_file_that_is_wrong_in_one_thing_is_refused_with_its_name(old: str, ne
 
 def test_tables_where_tables_belong() -> None:
     with pytest.raises(HostError, match="rules: a table expected"):
-        Product.parse(TEXT[: TEXT.index("[limits]")] + "rules = 1\nlimits = 2\n")
+        Product.parse(TEXT[: TEXT.index("[cards]")] + "cards = {}\nkeys = {}\nrules = 1\nlimits = 2\n")
     with pytest.raises(HostError, match=r"limits\.categories: a list of categories"):
         Product.parse(TEXT.replace("categories = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]", "categories = 65535", 1))
     with pytest.raises(HostError, match=r"rules\.slots: four tables"):
@@ -65,6 +76,18 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b'name = "caf\xe9"')
     with pytest.raises(HostError, match=r"latin\.toml: .*utf-8"):
         Product.load(tmp_path / "latin.toml")
+
+
+def test_the_offers_beside_a_product_are_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "product.toml"
+    path.write_text(TEXT.replace('offers = ""', 'offers = "ours.toml"'), encoding="utf-8")
+    with pytest.raises(HostError, match=r"ours\.toml: No such file"):
+        Product.load(path)
+    (tmp_path / "ours.toml").write_bytes((EXAMPLE.parent / "offers.toml").read_bytes())
+    assert Product.load(path).cards.offers == "ours.toml"
+    (tmp_path / "ours.toml").write_text("version = 9")
+    with pytest.raises(HostError, match=r"ours\.toml"):
+        Product.load(path)
 
 
 @given(st.integers(0, 0xFFFF), st.integers(0, 3599))

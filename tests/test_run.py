@@ -33,6 +33,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     requirements: list[str] = []
     monkeypatch.setattr(fetch_pip, "install", lambda folder, say: None)
     monkeypatch.setattr(bootstrap, "pip_install", lambda root, requirement: requirements.append(requirement))
+    monkeypatch.setattr(bootstrap, "run_in", lambda root, *command: subprocess.CompletedProcess(command, 0, ""))
     return requirements
 
 
@@ -139,6 +140,26 @@ def test_a_failure_leaves_nothing(
     assert not (checkout / ".venv").exists()
     bootstrap.ensure(checkout, "dev")
     assert installed[-1] == ".[dev]"
+
+
+@pytest.mark.parametrize(("status", "said"), [(0, ""), (1, "the tests with yubikit will be skipped: ERROR: no such package")])
+def test_yubikit_comes_with_the_tools_or_is_done_without(
+    checkout: Path, installed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int, said: str
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def answer(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, status, "looking\nERROR: no such package\n")
+
+    monkeypatch.setattr(bootstrap, "run_in", answer)
+    bootstrap.ensure(checkout, "run")
+    assert asked == []
+    bootstrap.ensure(checkout, "dev")
+    assert [(command[:2], command[-2:]) for command in asked] == [(("pip", "install"), ("--no-deps", bootstrap.YUBIKIT))]
+    assert said in capsys.readouterr().err
+    assert installed == [".", ".[dev]"]
+    assert bootstrap.fits(checkout, "dev")
 
 
 def test_what_a_killed_run_left_is_never_taken_for_good(checkout: Path, installed: list[str]) -> None:

@@ -37,6 +37,64 @@ def test_parse_then_build_gives_the_bytes(raw: bytes) -> None:
     assert b"".join(build_tlv(found.tag, found.value) for found in objects) == raw
 
 
+def read_by_the_rules(raw: bytes) -> list[tuple[int, bytes]] | None:
+    """ISO/IEC 7816-4, 5.2.2, a byte at a time, with up to three bytes of tag and of length; None where a rule is broken."""
+    rest, objects = list(raw), []
+    try:
+        while rest:
+            tag = [rest.pop(0)]
+            if tag[0] & 0x1F == 0x1F:
+                tag.append(rest.pop(0))
+                while tag[-1] & 0x80:
+                    tag.append(rest.pop(0))
+            length = rest.pop(0)
+            size = length - 0x80
+            if size >= 0:
+                length = int.from_bytes(rest.pop(0) for _ in range(size))
+            minimal = size < 0 or (1 <= size <= 3 and length >= max(0x80, 1 << 8 * (size - 1)))
+            if tag[0] == 0 or tag[1:2] == [0x80] or len(tag) > 3 or not minimal or length > len(rest):
+                return None
+            objects.append((int.from_bytes(tag), bytes(rest[:length])))
+            del rest[:length]
+    except IndexError:
+        return None
+    return objects
+
+
+@given(st.lists(st.sampled_from((0x00, 0x00, 0x01, 0x02, 0x03, 0x1F, 0x50, 0x7F, 0x80, 0x81, 0x82, 0x83, 0x84, 0x9F, 0xFF)), max_size=12))
+def test_every_header_is_read_by_the_rules(values: list[int]) -> None:
+    """Also those that the loop of parse_tlv reads by itself."""
+    raw, expected = bytes(values), read_by_the_rules(bytes(values))
+    if expected is None:
+        with pytest.raises(MalformedTlv, match="offset"):
+            parse_tlv(raw)
+    else:
+        assert parse_tlv(raw) == [Tlv(tag, value) for tag, value in expected]
+        assert {type(found) for found in parse_tlv(raw)} <= {Tlv}
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ("50015A9F", "offset 3: a whole tag and length expected, 9F came"),
+        ("50015A9F8041", "offset 3: tag not minimal"),
+        ("50015A9F02", "offset 3: a whole tag and length expected, 9F02 came"),
+        ("50015A9F81", "offset 3: tag cut short"),
+        ("50015A9F8101", "offset 3: a whole tag and length expected, 9F8101 came"),
+        ("50015A50", "offset 3: a whole tag and length expected, 50 came"),
+        ("50015A9F0202AA", "offset 6: 2 bytes of value expected, 1 came"),
+        ("50015A508101AA", "offset 4: length not minimal"),
+        ("50015A5080", "offset 4: a definite length of up to 3 bytes expected, 80 came"),
+        ("8480" + "00" * 200, "offset 1: a definite length of up to 3 bytes expected, 80 came"),
+        ("50015A0000", "offset 3: a tag expected, 00 came"),
+        ("50015A00", "offset 3: a whole tag and length expected, 00 came"),
+    ],
+)
+def test_a_refusal_names_the_offset(raw: str, message: str) -> None:
+    with pytest.raises(MalformedTlv, match=f"^{message}$"):
+        parse_tlv(hexa(raw))
+
+
 @pytest.mark.parametrize("size", [0, 127, 128, 255, 256, 65535, 65536])
 def test_lengths_at_their_borders(size: int) -> None:
     raw = build_tlv(0x84, bytes(size))

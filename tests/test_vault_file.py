@@ -102,7 +102,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
         (lambda _text: "[]", "another kind of file"),
         (changed(lambda table: table.pop("storage")), "a key is missing or damaged"),
         (changed(lambda table: table.update(masters=[])), "a key is missing or damaged"),
-        (changed(lambda table: table["masters"].update(none={"1": "00" * 16})), "a key is missing or damaged"),
+        (changed(lambda table: table["masters"].update({"no name": {"1": "00" * 16}})), "a key is missing or damaged"),
         (changed(lambda table: table["masters"].update(till={"0": "00" * 16})), "a key is missing or damaged"),
         (changed(lambda table: table["masters"].update(till={"1": "00" * 15})), "a key is missing or damaged"),
         (changed(lambda table: table["masters"].update(till={"1": "00" * 24})), "a key is missing or damaged"),
