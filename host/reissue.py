@@ -15,13 +15,15 @@ from secrets import token_bytes
 from typing import Any, Self
 
 from joren.apdu import AID_CUSTOMER, CLA_ISO, CLA_JOREN, Command, Ins, LifeCycle, aid
+from joren.apdu.cards import CustomerInfo
 from joren.apdu.scp03 import InitializeUpdateAnswer, ScpKeys
 from joren.apdu.sheet import BalanceSheet
 
+from . import wire
 from .changes import AdminKeys
 from .channel import Guard, open_channel
 from .desk import Made, identify, make_card, own_keys
-from .dialog import Dialog, Slot, understood
+from .dialog import Ask, Dialog, Slot, understood
 from .errors import CardFault, HostError, JournalError
 from .personalization import CustomerOrder
 from .product import Product
@@ -226,12 +228,17 @@ def make_new(
     random: Callable[[int], bytes] = token_bytes,
 ) -> Dialog[Made]:
     """Makes the new card in the customer slot, with the sheet in the book, once the old card is closed. Raises as close_old."""
-    chip = yield from identify(Slot.CUSTOMER)
-    book.begun(old, chip)
     row = _row(book, old)
     further = book.of_old(row.new)
     if further is not None:
         raise HostError(f"card {_hex(row.new)}: it was replaced itself, by {_hex(further.new)}; nothing was changed")
+    chip = yield from identify(Slot.CUSTOMER)
+    response = yield Ask(Slot.CUSTOMER, wire.select_customer(product.programme))
+    if len(response.data) == CustomerInfo.FORMAT.size:
+        there = CustomerInfo.decode(response.data)
+        if there.life_cycle != LifeCycle.SELECTABLE and there.card_id != row.new:
+            raise HostError(f"new card: a blank one expected, {_hex(there.card_id)} came; nothing was changed")
+    book.begun(old, chip)
     made = yield from make_card(product, keys, CustomerOrder(row.new, pin, puk, row.sheet), guard=guard, random=random)
     book.made(old)
     return made

@@ -187,8 +187,15 @@ def test_there_is_one_new_card_for_an_old_one(tmp_path: Path) -> None:
             run(close_old(book, PRODUCT, MASTERS, OLD, OLD), links)
         with pytest.raises(HostError, match="put that one in, or re-issue"):
             run(make_new(book, PRODUCT, MASTERS, OLD), {Slot.CUSTOMER: blank(3).process})
+        with pytest.raises(HostError, match="no re-issue of it is in the book"):
+            run(make_new(book, PRODUCT, MASTERS, THIRD), {Slot.CUSTOMER: blank(3).process})
+        book.note(THIRD, b"\xe3" * 8, bytes(46), lost=False)
         with pytest.raises(HostError, match="close it before the new one is made"):
             run(make_new(book, PRODUCT, MASTERS, THIRD), {Slot.CUSTOMER: blank(3).process})
+        book.closed(THIRD)
+        with pytest.raises(HostError, match=f"a blank one expected, {NEW.hex().upper()} came; nothing was changed"):
+            run(make_new(book, PRODUCT, MASTERS, THIRD), {Slot.CUSTOMER: desk.new.process})
+        assert book.of_new(b"\xe3" * 8) is not None
         assert run(make_new(book, PRODUCT, MASTERS, OLD), {Slot.CUSTOMER: desk.new.process}).identity == NEW
 
 
