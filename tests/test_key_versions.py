@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from cardkit import PROGRAMME, Customer, Shop, master_dgis, masters_of
 from joren.apdu import CLA_ISO, CLA_JOREN, SW, Command, Ending, Ins, KeyRef, Kind, Response, messages
+from joren.apdu.gp import GpIns
 from joren.apdu.tlv import build_dgi
 from joren.applet.applet import Refused
 from joren.host import CardFault, CardLost, CardRefused, Dialog, Fate, Granted, HostError, SoftwareKeys, Till
 from joren.host.ceremony import KeyRing
-from joren.apdu.gp import GpIns
 from joren.simulator.memory import PowerCut
 from support import Counter, Fault, card_number
 from vectorfile import rows
