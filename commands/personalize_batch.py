@@ -77,7 +77,8 @@ def batch_command(
       joren personalize batch members.csv --readers sim:2
       joren personalize batch members.csv --product gold.toml --readers sim:4 --json
     """
-    workspace = workspace if product is None else workspace.of(product)
+    if product is not None:
+        workspace.use_product(product)
     with workspace.alone():
         masters, made = workspace.masters, workspace.product
         check_keys(made, masters)

@@ -70,13 +70,9 @@ class Workspace:
         self._file: FileVault | None = None
         self._masters: Masters | None = None
 
-    def of(self, product_file: Path) -> "Workspace":
-        """The same folder and vault with another product."""
-        other = Workspace(self.home, product_file)
-        other._vault_uri, other._vault_pin_file = self._vault_uri, self._vault_pin_file
-        if self._vault_uri is not None:
-            other._vault = self._token
-        return other
+    def use_product(self, product_file: Path) -> None:
+        """Another product, before any use of the masters."""
+        self._product_file = product_file
 
     @property
     def product_path(self) -> Path:

@@ -32,6 +32,8 @@ from joren.host.batch_csv import csv_digest, csv_kind, read_csv
 from joren.host.batch_journal import BatchJournal
 from joren.host.desk import identify
 from joren.host.selecting import select_customer, select_shop
+from joren.simulator.card_manager_chip import ManagedChip
+from joren.simulator.card_manager_memory import CardState
 from joren.simulator.image import load_image
 from joren.simulator.profile import load_profile
 
@@ -142,13 +144,15 @@ def forked(work: Callable[[], None]) -> bool:
 
 
 def identity_on(path: Path, workspace: Workspace, kind: str) -> tuple[bytes, bytes | None]:
-    """The chip of a card and the identity it tells; None where it was never issued."""
+    """The chip of a card and the identity it tells; None where it is not issued and secured."""
     chip = load_image(path, workspace.storage)
     chip.power_on()
     links: dict[Slot, Transmit] = dict.fromkeys(Slot, chip.process)
     told = run(identify(Slot.CUSTOMER), links)
     programme = workspace.product.programme
     try:
+        if not isinstance(chip, ManagedChip) or chip.manager is None or chip.manager.memory.state != CardState.SECURED:
+            return told, None
         if kind == "customer":
             customer = run(select_customer(programme), links)
             return told, customer.card_id if customer.life_cycle == 0x0F else None
