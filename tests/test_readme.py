@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,17 @@ def test_the_benchmarks_run() -> None:
     )
     assert told["per_second"]["two-card purchase"] > 0
     assert all(abs(sum(shares.values()) - 1) < 1e-9 for shares in told["layers"].values())
+
+
+def test_the_benchmark_of_secured_channels_runs() -> None:
+    script = ROOT / "benchmarks" / "scp03.py"
+    told = json.loads(subprocess.run([sys.executable, str(script), "--json"], capture_output=True, text=True, check=True).stdout)
+    assert (told["format"], told["version"]) == ("joren-bench-scp03", 2)
+    assert list(told["rows"]) == ["command", "command, the card's side", "opening", "TLV, flat", "TLV, nested"]
+    with_yubikit = find_spec("yubikit") is not None
+    for row in told["rows"].values():
+        assert row["of_floor"] > 0
+        assert (row["of_yubikit"] is not None) is (with_yubikit and row["goal"] is not None)
 
 
 @pytest.mark.parametrize("page", PAGES)
