@@ -69,6 +69,9 @@ def reissue(
                 run(close_old(book, workspace.product, workspace.masters, old_id, new_id, guard=guard), {Slot.CUSTOMER: reader.transmit})
         path = workspace.home / CARDS.folder / f"{new}.json"
         if not path.exists():
+            row = book.of_old(old_id)
+            if row is not None and row.chip is not None:
+                raise HostError(f"card {_hex(new_id)}: begun on chip {_hex(row.chip)} under another name; give that name")
             save_image(workspace.blank(CARDS, load_profile(profile)), workspace.new_path(CARDS, new), workspace.storage)
         dialog = make_new(book, workspace.product, workspace.masters, old_id, pin=pin, puk=puk, guard=workspace.guard())
         with workspace.followed(CARDS, load_image(path, workspace.storage), path) as reader:

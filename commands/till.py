@@ -287,9 +287,7 @@ def _holder(workspace: Workspace, readers: dict[Slot, Reader]) -> tuple[KeyHolde
     if Slot.SHOP in readers:
         info = run(select_shop(programme), {Slot.SHOP: readers[Slot.SHOP].transmit})
         return ShopCardHolder(programme), info.shop, info.terminal
-    keys = SoftwareKeys(
-        programme, SOFTWARE_SHOP, SOFTWARE_TERMINAL, masters.group_master("till", programme), masters.group_master("load", programme)
-    )
+    keys = SoftwareKeys(programme, SOFTWARE_SHOP, SOFTWARE_TERMINAL, masters.ring("till", programme), masters.ring("load", programme))
     return keys, SOFTWARE_SHOP, SOFTWARE_TERMINAL
 
 

@@ -209,6 +209,8 @@ def check_script(script: Script, answers: Answers, keys: AdminKeys) -> Checked:
             if not line.takes(told):
                 break
             proven += line.answer is not None
+        elif line.answer is None and line.takes(told):
+            raise HostError(f"script: step {number}, {line.name}: made with other keys than those at hand; check it where it was made")
         elif line.answer is not None and told.sw == expected.sw:
             raise HostError(f"answers: step {number}, {line.name}: its R-MAC is not the card's; who brought these did not reach the card")
         else:

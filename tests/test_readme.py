@@ -52,6 +52,14 @@ def test_the_example_of_a_till_runs_and_is_quoted_rightly() -> None:
     assert told == ["12 points, rank 0, score 81", "lost: pending", "9 points, found again: True, balance 21"]
 
 
+def test_the_example_of_a_relay_runs_and_is_quoted_rightly() -> None:
+    example = ROOT / "examples" / "relay_a_change.py"
+    (quoted,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "admin.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert quoted in example.read_text(encoding="utf-8")
+    told = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, check=True).stdout
+    assert told == "card 0102030405060708 is BLOCKED\n"
+
+
 def test_the_benchmarks_run() -> None:
     told = json.loads(
         subprocess.run([sys.executable, str(ROOT / "benchmarks" / "run.py"), "--json"], capture_output=True, text=True, check=True).stdout

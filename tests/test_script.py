@@ -83,7 +83,7 @@ def test_every_chip_runs_it(name: str) -> None:
 
 @EACH
 def test_a_script_runs_once(order: Order, change: Change) -> None:
-    """The counter has moved on, or the card's state: the terminal stops before it authenticates, and nothing changes."""
+    """REQ-ATK-46: the counter has moved on, or the card's state: the terminal stops before it authenticates, and nothing changes."""
     field = Field.of(order)
     script = scripted(field, change)
     relayed(field, script)
@@ -100,7 +100,7 @@ def test_a_script_runs_once(order: Order, change: Change) -> None:
 
 @EACH
 def test_another_card_gets_no_further_command(order: Order, change: Change) -> None:
-    """Another one of this issuer, the same card id on another chip, and a card of another issuer."""
+    """REQ-ATK-46: another one of this issuer, the same card id on another chip, and a card of another issuer."""
     field = Field.of(order)
     script = scripted(field, change)
     other = replace(order, card_id=b"\xcc" * 8) if order == CUSTOMER else replace(order, terminal=9)  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ def test_a_script_waits_while_its_card_is_used() -> None:
 
 @EACH
 def test_one_bit_of_any_apdu_changed(order: Order, change: Change) -> None:
-    """The card is as before or as it shall be, and the server takes no answer for more than the card did."""
+    """REQ-ATK-46: the card is as before or as it shall be, and the server takes no answer for more than the card did."""
     field = Field.of(order)
     desk = field.fork()
     desk.change(change)
@@ -197,7 +197,7 @@ def test_a_link_lost_at_any_apdu_and_a_new_script(order: Order, change: Change, 
 
 
 def test_answers_that_the_terminal_made_up_are_found() -> None:
-    """It knows the script: every answer but the R-MACs."""
+    """REQ-ATK-47: it knows the script, every answer but the R-MACs."""
     field = Field.of(SHOP)
     script = scripted(field, Refill(1, 500, 70))
     made_up = tuple(Response.decode(bytes.fromhex(line.expected.replace("..", "5A"))) for line in script.lines)
