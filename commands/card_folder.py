@@ -2,12 +2,13 @@
 
 How it works. A card's image follows what the card does (workspace.py), so the folder is as a box of real cards after a power cut: whoever
 starts again offers every card in it, in any order, and the journal knows them. A card that was issued goes to the workspace's cards or
-shops, under its member's name; where the program was killed before that, it goes there when it is offered again.
+shops, under its member's name; where the program was killed before that, it goes there at the next start.
 """
 
 import fcntl
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
@@ -19,6 +20,7 @@ from joren.apdu import Transmit
 from joren.host import HostError, Slot, run
 from joren.host.batch import CardResult, Verdict
 from joren.host.batch_csv import MemberRow
+from joren.host.batch_journal import BatchJournal, Entry
 from joren.host.desk import identify
 from joren.simulator.image import BadImage, load_image, save_image
 from joren.simulator.profile import Profile
@@ -29,22 +31,22 @@ from .workspace import CARDS, SHOPS, Place, Workspace
 __all__ = ["CardFolder", "FolderReader", "make_blanks", "readers_of"]
 
 READERS_MAX = 64
+CHIP_NAME = re.compile("[0-9A-F]{24}")
 
 
 class CardFolder:
     """The images in a folder, each given out once; used by one program at a time. `seed`: in an order of its own, not by name."""
 
-    def __init__(self, folder: Path, place: Place, seed: int | None = None) -> None:
+    def __init__(self, folder: Path, place: Place, home: Path, seed: int | None = None) -> None:
         """Raises HostError for a folder that is not there or in use."""
         if not folder.is_dir():
             raise HostError(f"cards {folder}: no such folder; joren personalize blanks makes blank cards")
         self.folder = folder
         self.place = place
+        self._home = home
         self._lock = self._take_lock()
-        names = sorted(path.name for path in folder.glob("*.json"))
-        if seed is not None:
-            random.Random(seed).shuffle(names)
-        self._names = iter(names)
+        self._seed = seed
+        self._names: Iterator[str] | None = None
         self._turn = Lock()
 
     def _take_lock(self) -> IO[str]:
@@ -60,9 +62,32 @@ class CardFolder:
         """Lets others take cards."""
         self._lock.close()
 
+    def file(self, path: Path, entry: Entry) -> None:
+        """Puts an issued card among the workspace's, under its member's name, or as shop-SHOP-TERMINAL; not over another one."""
+        order = entry.order
+        place, name = (CARDS, order.member) if isinstance(order, MemberRow) else (SHOPS, f"shop-{order.shop}-{order.terminal}")
+        home = self._home / place.folder / f"{name}.json"
+        if home.exists():
+            click.echo(f"joren: {home} is there already; the new {place.what} {name} stays in {path}", err=True)
+        else:
+            path.rename(home)
+
+    def file_issued(self, journal: BatchJournal) -> None:
+        """Files what was issued when this program was killed; images are named by their chips."""
+        for path in self.folder.glob("*.json"):
+            chip = bytes.fromhex(path.stem) if CHIP_NAME.fullmatch(path.stem) else b""
+            entry = journal.by_chip(chip)
+            if entry is not None and entry.state == "issued":
+                self.file(path, entry)
+
     def next(self) -> Path | None:
         """The next image."""
         with self._turn:
+            if self._names is None:
+                names = sorted(path.name for path in self.folder.glob("*.json"))
+                if self._seed is not None:
+                    random.Random(self._seed).shuffle(names)
+                self._names = iter(names)
             name = next(self._names, None)
         return None if name is None else self.folder / name
 
@@ -100,15 +125,8 @@ class FolderReader:
         """Takes the card out; one that is issued goes where it belongs."""
         self._card.close()
         path, self._path, self._reader = self._path, None, None
-        if path is None or result.entry is None or result.verdict not in (Verdict.ISSUED, Verdict.ISSUED_BEFORE):
-            return
-        order = result.entry.order
-        place, name = (CARDS, order.member) if isinstance(order, MemberRow) else (SHOPS, f"shop-{order.shop}-{order.terminal}")
-        home = self._workspace.home / place.folder / f"{name}.json"
-        if home.exists():
-            click.echo(f"joren: {home} is there already; the new {place.what} {name} stays in {path}", err=True)
-        else:
-            path.rename(home)
+        if path is not None and result.entry is not None and result.verdict in (Verdict.ISSUED, Verdict.ISSUED_BEFORE):
+            self._folder.file(path, result.entry)
 
 
 def readers_of(text: str, folder: Callable[[], CardFolder], workspace: Workspace) -> list[FolderReader]:

@@ -88,8 +88,9 @@ def batch_command(
         found = _batch(opened, csv_file, workspace, skip_bad_rows)
 
         def box() -> CardFolder:
-            folder = CardFolder(cards or workspace.home / "blanks", CARDS if found.kind == "customer" else SHOPS)
+            folder = CardFolder(cards or workspace.home / "blanks", CARDS if found.kind == "customer" else SHOPS, workspace.home)
             stack.callback(folder.close)
+            folder.file_issued(opened)
             return folder
 
         feeds = readers_of(readers, box, workspace)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
-from joren.apdu import AID_CUSTOMER, AID_SHOP, PENDING_SIZE, Command, Ending, Ins, LifeCycle, LinkLost, Response, Transmit, aid
+from joren.apdu import AID_CUSTOMER, AID_SHOP, PENDING_SIZE, Command, Ending, Ins, KeyRef, LifeCycle, LinkLost, Response, Transmit, aid
+from joren.apdu.tlv import Dgi
 from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
 from joren.host import (
@@ -19,13 +20,13 @@ from joren.host import (
     SoftwareKeys,
     Till,
     issue_customer,
-    issue_shop,
     run,
     set_customer_status,
     set_shop_status,
     wire,
 )
 from joren.host.dialog import Ask, ask
+from joren.host.personalization import ShopOrder, groupings, plain_block
 from joren.host.pin import change_pin, unblock_pin
 from joren.host.selecting import select_customer, select_shop
 from joren.simulator.chip import Chip
@@ -92,12 +93,22 @@ def scripts() -> Iterator[Script]:
     recorder = Recorder()
     product, masters = DEFAULT_PRODUCT, recorder.masters
     yield from recorder.record("issue", issue_customer(product, masters, CARD_ID, pin=PIN, puk=PUK))
-    yield from recorder.record("issue", issue_shop(product, masters, 2, 1, 100_000, 100_000))
+    yield from recorder.record("issue", _issue_shop(masters))
     for kind, till in recorder.tills.items():
         yield from _sales(recorder, kind, till)
     yield from _torn_sales(recorder, recorder.tills["two-card"])
     yield from _pins(recorder)
     yield from _states(recorder)
+
+
+def _issue_shop(masters: Masters) -> Dialog[None]:
+    """With masters of two versions, as in a time of change (REQ-SPE-2)."""
+    found = groupings(ShopOrder(2, 1, 100_000, 100_000), DEFAULT_PRODUCT, masters)
+    for ref in (KeyRef.SHOP, KeyRef.LOAD):
+        found.append(Dgi(0x8010 | ref, b"\x02" + masters.group_master(ref.name.lower(), PROGRAMME + 1).reveal()))
+    yield from select_shop(PROGRAMME)
+    yield from ask(Slot.SHOP, plain_block(found), 0)
+    yield from select_shop(PROGRAMME)
 
 
 def _sales(recorder: Recorder, kind: str, till: Till) -> Iterator[Script]:

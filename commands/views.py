@@ -59,6 +59,7 @@ def identity_fields(info: CustomerInfo) -> dict[str, Any]:
         "has_pin": info.has_pin,
         "counter": info.counter,
         "rank_written": info.rank,
+        "key_version": info.key_version,
     }
 
 
@@ -217,6 +218,7 @@ def shop_identity(info: ShopInfo) -> dict[str, Any]:
         "programme": info.programme,
         "points_left": info.points_left,
         "money_left_minor": info.money_left_minor,
+        "refills": info.refills,
         "sequence": info.sequence,
         "pending_count": info.pending,
     }

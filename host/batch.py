@@ -301,7 +301,7 @@ class Line:
         chip = entry.chip
         try:
             order = order_of(entry, self._product, self._keys)
-            made = _twice(lambda: run(make_card(self._product, self._keys, order, guard=self._guard), links), reader)
+            made = _twice(lambda: run(make_card(self._product, self._keys, order, guard=self._guard, unused=True), links), reader)
         except LinkLost as error:
             with self._turn:
                 self._journal.lost(chip, str(error))

@@ -24,6 +24,7 @@ MEMBER_COLUMNS, SHOP_COLUMNS = ("member", "name"), ("shop", "terminal", "points"
 MEMBER = re.compile(r"[A-Za-z0-9._-]{1,32}")
 NAME_MAX = 64
 LINE_MAX = 4096
+SHOWN = 40
 U8_MAX, U32_MAX = 0xFF, 0xFFFFFFFF
 UNUSABLE = {"Cc": "a control character", "Cf": "a formatting character", "Cs": "no UTF-8", "Co": "for private use", "Cn": "not assigned"}
 UNUSABLE |= {"Zl": "a line separator", "Zp": "a paragraph separator"}
@@ -115,9 +116,10 @@ def _lines(path: Path) -> Iterator[tuple[int, int, str]]:
             number = 0
             while raw := file.readline(LINE_MAX + 2):
                 number += 1
-                if len(raw) > LINE_MAX and not raw.endswith(b"\n"):
+                line = raw.removesuffix(b"\n").removesuffix(b"\r")
+                if len(line) > LINE_MAX:
                     raise HostError(f"CSV {path}: row {number}: a line of at most {LINE_MAX} bytes expected, a longer one came; is it CSV?")
-                text = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+                text = line.decode("utf-8", "surrogateescape")
                 yield number, offset, text.removeprefix("\ufeff") if number == 1 else text
                 offset += len(raw)
     except OSError as error:
@@ -143,7 +145,7 @@ def _header(path: Path, line: str) -> list[str]:
     needed, known = (SHOP_COLUMNS, SHOP_COLUMNS) if "shop" in found else (MEMBER_COLUMNS[:1], MEMBER_COLUMNS)
     for name in found:
         if name not in known:
-            raise HostError(f"{where}: columns {', '.join(MEMBER_COLUMNS)}, or {', '.join(SHOP_COLUMNS)}, expected, {name!r} came")
+            raise HostError(f"{where}: columns {', '.join(MEMBER_COLUMNS)}, or {', '.join(SHOP_COLUMNS)}, expected, {name[:SHOWN]!r} came")
         if found.count(name) > 1:
             raise HostError(f"{where}: column {name}: once expected, it is there {found.count(name)} times")
     for name in needed:
@@ -210,7 +212,7 @@ def _shop_row(number: int, fields: "_Fields", product: Product) -> Iterator[CsvR
 
 def _member(text: str) -> str:
     if not MEMBER.fullmatch(text):
-        raise Wrong(f"1 to 32 letters A-Z a-z, digits, '.', '_' and '-' expected, {text!r} came")
+        raise Wrong(f"1 to 32 letters A-Z a-z, digits, '.', '_' and '-' expected, {text[:SHOWN]!r} came")
     return text
 
 
@@ -222,18 +224,18 @@ def _name(text: str) -> str:
 
 def _number(text: str, least: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and least <= int(text) <= most):
-        raise Wrong(f"a whole number in {least}..{most} expected, {text!r} came")
+        raise Wrong(f"a whole number in {least}..{most} expected, {text[:SHOWN]!r} came")
     return int(text)
 
 
 def _money(text: str, product: Product) -> int:
     amount = product.minor(text)
     if amount > U32_MAX:
-        raise Wrong(f"at most {product.money(U32_MAX)} expected, {text!r} came")
+        raise Wrong(f"at most {product.money(U32_MAX)} expected, {text[:SHOWN]!r} came")
     return amount
 
 
 def _yes(text: str) -> bool:
     if text not in ("yes", "no"):
-        raise Wrong(f"yes or no expected, {text!r} came")
+        raise Wrong(f"yes or no expected, {text[:SHOWN]!r} came")
     return text == "yes"

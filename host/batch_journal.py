@@ -25,6 +25,7 @@ __all__ = ["Batch", "BatchJournal", "Counts", "Entry", "utc_now"]
 
 SERIAL_MAX = 0xFFFFFFFF
 PROBLEMS_SHOWN = 20
+NEXT_WAITING = "SELECT id, shop, terminal FROM row INDEXED BY row_waiting WHERE batch = ? AND state = 'waiting' ORDER BY number LIMIT 1"
 
 
 def utc_now() -> str:
@@ -234,11 +235,14 @@ class BatchJournal:
 
     def counts(self, batch: Batch) -> Counts:
         """Where its rows are."""
-        states = dict(self._query("SELECT state, count(*) FROM row WHERE batch = ? GROUP BY state", batch.batch_id))
+        waiting, assigned, issued = (
+            self._query(f"SELECT count(*) FROM row INDEXED BY row_{state} WHERE batch = ? AND state = '{state}'", batch.batch_id)[0][0]  # noqa: S608
+            for state in ("waiting", "assigned", "issued")
+        )
         cards = "SELECT count(*) FROM card JOIN row ON row.id = card.row WHERE row.batch = ? AND"
         ((rejected,),) = self._query(f"{cards} card.state = 'rejected'", batch.batch_id)
         ((resumed,),) = self._query(f"{cards} card.state = 'issued' AND card.resumed > 0", batch.batch_id)
-        return Counts(states.get("waiting", 0), states.get("assigned", 0), states.get("issued", 0), rejected, resumed)
+        return Counts(waiting, assigned, issued, rejected, resumed)
 
     # Cards
 
@@ -262,7 +266,7 @@ class BatchJournal:
 
     def issued(self, batch: Batch) -> Iterator[Entry]:
         """Rows that have their card, in the order of the CSV file; one at a time."""
-        return self._entries("WHERE row.batch = ? AND card.state = 'issued' ORDER BY row.number", batch.batch_id)
+        return self._entries("WHERE row.batch = ? AND row.state = 'issued' AND card.state = 'issued' ORDER BY row.number", batch.batch_id)
 
     def rejected(self, batch: Batch) -> Iterator[Entry]:
         """Cards that were rejected."""
@@ -283,9 +287,7 @@ class BatchJournal:
     def assign(self, batch: Batch, chip: bytes, reader: str) -> Entry | None:
         """Gives a chip that is not known here to the next row that waits, with its identity; None where no row waits. Durable then."""
         with self._transaction():
-            found = self._db.execute(
-                "SELECT id, shop, terminal FROM row WHERE batch = ? AND state = 'waiting' ORDER BY number LIMIT 1", (batch.batch_id,)
-            ).fetchone()
+            found = self._db.execute(NEXT_WAITING, (batch.batch_id,)).fetchone()
             if found is None:
                 return None
             row, shop, terminal = found

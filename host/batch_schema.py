@@ -32,7 +32,7 @@ SCHEMA = (
     "CREATE UNIQUE INDEX row_shop ON row (shop, terminal) WHERE shop IS NOT NULL",
     "CREATE INDEX row_waiting ON row (batch, number) WHERE state = 'waiting'",
     "CREATE INDEX row_assigned ON row (batch, number) WHERE state = 'assigned'",
-    "CREATE INDEX row_batch ON row (batch, number)",
+    "CREATE INDEX row_issued ON row (batch, number) WHERE state = 'issued'",
     "CREATE UNIQUE INDEX card_row ON card (row) WHERE state <> 'rejected'",
     "CREATE UNIQUE INDEX card_live_identity ON card (identity) WHERE state <> 'rejected'",
     "CREATE INDEX card_of_row ON card (row)",

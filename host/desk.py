@@ -26,7 +26,7 @@ from joren.apdu.tlv import build_tlv
 from .audit import audit
 from .channel import Channel, Guard, open_channel
 from .dialog import Ask, Dialog, Slot, data_of, understood
-from .errors import CardFault, CardRefused, HostError
+from .errors import CardFault, CardRefused, HostError, VaultError
 from .personalization import IssuerKeys, Order, blocks, groupings
 from .product import Product
 
@@ -77,9 +77,12 @@ def make_card(
     order: Order,
     *,
     guard: Guard | None = None,
+    unused: bool = False,
     random: Callable[[int], bytes] = token_bytes,
 ) -> Dialog[Made]:
     """Makes the card of an order, from whatever state it is in, and reads it back. A card of this order that is issued is only read.
+
+    `unused`: nobody has had the card yet, so all that was stored must be there as it was, also where it is found to be issued.
 
     Raises WrongKeys and HostError (a card of another issuer, or issued as another card; nothing was changed), CardRefused, CardFault,
     LinkLost; then it can be run again, on this or another reader.
@@ -106,7 +109,8 @@ def make_card(
     else:
         found = Found.ISSUED
     yield from _secure(channel)
-    return Made(chip, order.identity, *(yield from _read_back(product, keys, order, found)))
+    version, check_values = yield from audit(product, keys, order, fresh=unused or found is not Found.ISSUED)
+    return Made(chip, order.identity, version, found, check_values)
 
 
 def own_keys(keys: IssuerKeys, answer: InitializeUpdateAnswer, *, blank: bool = False) -> ScpKeys:
@@ -117,6 +121,8 @@ def own_keys(keys: IssuerKeys, answer: InitializeUpdateAnswer, *, blank: bool = 
         raise HostError("card: a card that was issued expected, a blank one came; make it first")
     try:
         return keys.manager_keys(answer.diversification_data, answer.key_version)
+    except VaultError:
+        raise
     except HostError as error:
         raise HostError(f"card of another issuer, or of a key version that is no longer kept: {error}; nothing was changed") from None
 
@@ -159,8 +165,3 @@ def _secure(channel: Channel) -> Dialog[None]:
     for step in (INITIALIZED, SECURED):
         if manager.state < step:
             yield from channel.send(Command(CLA_JOREN, GpIns.SET_STATUS, CARD, step))
-
-
-def _read_back(product: Product, keys: IssuerKeys, order: Order, found: Found) -> Dialog[tuple[int, Found, tuple[tuple[str, str], ...]]]:
-    version, check_values = yield from audit(product, keys, order, fresh=found is not Found.ISSUED)
-    return version, found, check_values

@@ -5,7 +5,8 @@ master never leaves a security module (vault_pkcs11.py); for development and tes
 one version or more, old and new side by side while cards are renewed.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from joren.apdu import Key
@@ -13,13 +14,14 @@ from joren.apdu import Key
 from .errors import HostError
 
 __all__ = [
-    "CARD_MASTERS", "CHECK_INPUT", "KEY_SIZES", "MASTER_NAMES", "VERSION_MAX", "Vault", "VaultStore", "check_new_master", "no_such_version",
-    "versions_text",
+    "CARD_MASTERS", "CHECK_INPUT", "KEY_SIZES", "MASTER_NAME", "MASTER_NAMES", "VERSION_MAX", "NamedVault", "Vault", "VaultStore",
+    "check_new_master", "no_such_version", "versions_text",
 ]  # fmt: skip
 
 CARD_MASTERS = ("till", "shop", "receipt", "load", "admin")
 """The masters of a customer card's keys, which get their new versions together (REQ-KEY-6)."""
 MASTER_NAMES = (*CARD_MASTERS, "shop_admin", "pin", "manager", "transport")
+MASTER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 KEY_SIZES = (16, 32)
 VERSION_MAX = 0xFF
 CHECK_INPUT = b"\x01" * 16
@@ -67,10 +69,68 @@ class VaultStore(Vault, Protocol):
         """Makes the signing key where it is missing; whether it was."""
 
 
+class NamedVault:
+    """A vault whose masters go by other names: `names` has for each role the name that its master has there (a product's [keys])."""
+
+    def __init__(self, vault: VaultStore, names: Mapping[str, str]) -> None:
+        self._vault = vault
+        self._names = names
+
+    def _named(self, role: str) -> str:
+        if role not in self._names:
+            raise HostError(f"master: one of {', '.join(self._names)} expected, {role!r} came")
+        return self._names[role]
+
+    def versions(self, name: str) -> tuple[int, ...]:
+        """As the vault."""
+        return self._vault.versions(self._named(name))
+
+    def cmac(self, name: str, version: int, message: bytes) -> bytes:
+        """As the vault."""
+        return self._vault.cmac(self._named(name), version, message)
+
+    def check_value(self, name: str, version: int) -> bytes:
+        """As the vault."""
+        return self._vault.check_value(self._named(name), version)
+
+    def size(self, name: str, version: int) -> int:
+        """As the vault."""
+        return self._vault.size(self._named(name), version)
+
+    def generate(self, name: str, version: int, size: int = 16) -> None:
+        """As the vault."""
+        self._vault.generate(self._named(name), version, size)
+
+    def put(self, name: str, version: int, key: Key) -> None:
+        """As the vault."""
+        self._vault.put(self._named(name), version, key)
+
+    def remove(self, name: str, version: int) -> None:
+        """As the vault."""
+        self._vault.remove(self._named(name), version)
+
+    def sign(self, message: bytes) -> bytes:
+        """As the vault."""
+        return self._vault.sign(message)
+
+    @property
+    def public_key(self) -> bytes:
+        """As the vault."""
+        return self._vault.public_key
+
+    def make_signing_key(self) -> bool:
+        """As the vault."""
+        return self._vault.make_signing_key()
+
+    def close(self) -> None:
+        """As the vault."""
+        self._vault.close()
+
+
 def check_new_master(name: str, version: int, size: int, there: Iterable[int]) -> None:
     """Raises HostError for a name that no master has, a version out of 1..255 or there already, another size than 16 or 32 bytes."""
-    if name not in MASTER_NAMES:
-        raise HostError(f"master: one of {', '.join(MASTER_NAMES)} expected, {name!r} came")
+    if not MASTER_NAME.fullmatch(name):
+        raise HostError(f"master: a name of up to 32 letters, digits, '_', '.' and '-' expected, {name!r} came")
     if not 1 <= version <= VERSION_MAX:
         raise HostError(f"master {name}: a version 1..{VERSION_MAX} expected, {version} came")
     if size not in KEY_SIZES:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from joren.apdu import Key
 
 from .errors import HostError
-from .vault import KEY_SIZES, MASTER_NAMES, VERSION_MAX, check_new_master, no_such_version
+from .vault import KEY_SIZES, MASTER_NAME, MASTER_NAMES, VERSION_MAX, check_new_master, no_such_version
 
 __all__ = ["FileVault", "MemoryVault"]
 
@@ -171,6 +171,14 @@ class FileVault(MemoryVault):
         except (AttributeError, KeyError, TypeError, ValueError):
             raise HostError(f"keys {path}: a key is missing or damaged; take a copy of it from before") from None
 
+    def versions(self, name: str) -> tuple[int, ...]:
+        if not self._keys:
+            raise HostError(
+                f"master {name}: {self.path} has no master at all; name the token that has them (--vault), "
+                f"or joren keys generate {name} makes it"
+            )
+        return super().versions(name)
+
     def close(self) -> None:
         """Nothing to let go of: the file is not held open."""
 
@@ -203,7 +211,7 @@ def _decoded(table: dict[str, Any]) -> tuple[list[Key], ec.EllipticCurvePrivateK
     for name, versions in table["masters"].items():
         for version, digits in versions.items():
             key = Key(bytes.fromhex(digits), name, int(version))
-            if name not in MASTER_NAMES or not 1 <= key.version <= VERSION_MAX or len(key) not in KEY_SIZES:
+            if not MASTER_NAME.fullmatch(name) or not 1 <= key.version <= VERSION_MAX or len(key) not in KEY_SIZES:
                 raise ValueError
             keys.append(key)
     signing = None if table["signing"] is None else load_der_private_key(bytes.fromhex(table["signing"]), None)

@@ -46,7 +46,9 @@ def rotate(vault: VaultStore, *, manager: bool = False) -> Iterator[tuple[str, i
     """A new version of the five masters of customer cards, beside the old; with `manager` one of the card manager's master as well.
 
     Where the newest versions of the five differ, a rotation was interrupted or one was combined from components: then the others are
-    brought to the same. A new key is as long as the newest before it. Raises HostError, before anything is made, where one is missing.
+    brought to the same. A new key is as long as the newest before it.
+
+    Raises HostError, before anything is made, for a master that is missing.
     """
     newest = {name: vault.versions(name)[-1] for name in (*CARD_MASTERS, *(("manager",) if manager else ()))}
     of_cards = [newest[name] for name in CARD_MASTERS]

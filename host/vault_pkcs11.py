@@ -178,7 +178,8 @@ class Pkcs11Vault:
             key_id = self._id(key)
             version = int.from_bytes(key_id)
             if len(key_id) != 1 or not version:
-                raise VaultError(f"vault: joren-{name}: an id of one byte, the version 01..FF, expected, {len(key_id)} came")
+                came = "00" if len(key_id) == 1 else str(len(key_id))
+                raise VaultError(f"vault: joren-{name}: an id of one byte, the version 01..FF, expected, {came} came")
             if version in found:
                 raise VaultError(f"vault: joren-{name}: two keys of version {version}; remove one with the tools of the module")
             found[version] = key
@@ -187,9 +188,15 @@ class Pkcs11Vault:
     def _id(self, key: KeyObject) -> bytes:
         return self._ask("a key's id", lambda: bytes(key[Attribute.ID]))
 
-    def _objects(self, kind: ObjectClass, label: str) -> list[Any]:
+    def _objects(self, kind: ObjectClass, label: str) -> list[KeyObject]:
+        """Raises VaultError, also where nothing is found because the token is gone: then it does not know the keys it had either."""
         attributes = {Attribute.CLASS: kind, Attribute.LABEL: label}
-        return self._ask("search", lambda: list(self._session.get_objects(attributes)))
+        found: list[KeyObject] = self._ask("search", lambda: list(self._session.get_objects(attributes)))
+        if not found:
+            for versions in self._keys.values():
+                for key in versions.values():
+                    self._id(key)
+        return found
 
     @property
     def _write(self) -> pkcs11.Session:
@@ -211,6 +218,8 @@ class Pkcs11Vault:
             ) from None
         except PKCS11Error as error:
             raise VaultError(f"vault: the token {self.uri.token} refuses {what} ({_code(error)})") from None
+        except AttributeError:
+            raise VaultError(f"vault: the token {self.uri.token} refuses {what}: its key was made without that use") from None
 
     def _find_token(self) -> pkcs11.Token:
         with _told(f"vault: the slots of {self.uri.module} can not be read"):

@@ -2,8 +2,9 @@
 
 How it works. A pytest plugin (conftest.py takes it in). It listens where keys are made, at Key and at the simulated chip's key cells. What
 leaves is: logs at DEBUG, captured output, what the command line prints, the arguments of the project's exceptions, a trace of every reader,
-reports of tests that failed, and every file under the test's tmp_path. Raw bytes and hexadecimal are both found. Left out by design: files
-that say they hold keys, which are key files and images made `with_secrets`.
+reports of tests that failed, and every file under the test's tmp_path. Raw bytes and hexadecimal are both found. Tokens of SoftHSM are such
+files: a key that a test puts there was a Key before, so it is known here, and would be found if the token kept it in the clear (one that
+was made inside is known to nobody). Left out by design: files that say they hold keys, which are key files and images made `with_secrets`.
 """
 
 import io
@@ -15,6 +16,7 @@ from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
+from pkcs11.exceptions import PKCS11Error
 
 from joren.apdu import Key, MacMismatch, MalformedCommand, MalformedResponse
 from joren.apdu.explain import decoded
@@ -37,7 +39,7 @@ KEY_SIZE = 16
 HOLDS_KEYS = (b'"joren-development-keys"', b'"secrets": {')
 EXCEPTIONS: tuple[type[Exception], ...] = (
     DialogError, Refused, MacMismatch, MalformedCommand, MalformedResponse, MalformedRecord, MalformedTlv, BadLog, BadImage, BadTrace,
-    BadProfile, ChannelError,
+    BadProfile, ChannelError, PKCS11Error,
 )  # fmt: skip
 
 

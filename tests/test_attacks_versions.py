@@ -53,7 +53,7 @@ class TestAnotherVersionIsNamed:
 
     @pytest.mark.parametrize("name", ["computed", "authorized"])
     def test_at_select(self, name: str) -> None:
-        """REQ-ATK-44: a device tells an honest till another version; nothing is granted; what was opened the card settles."""
+        """REQ-ATK-44: a device tells an honest till another version; what was opened is settled by the card's own word."""
         sale: Sale = (lambda till: till.purchase("S", 200, 1_000)) if name == "computed" else (lambda till: till.load("S", 200, 1_000))
         counter, customer = Counter(True, shop=shop_card()), Customer(card_id=card_number(1), masters=NEW, version=2)
         real = customer.chip

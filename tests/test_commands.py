@@ -303,7 +303,7 @@ def test_traces_are_shown_and_done_again(counter: Shell) -> None:
     counter.run("tap", "alice", "48", "--shop-card", "bakery", "--trace", trace)
     shown = counter.run("trace", "show", trace).stdout
     assert "customer card  COMMIT PURCHASE, key SHOP" in shown
-    assert "6 APDUs, 380 bytes" in shown
+    assert "6 APDUs, 383 bytes" in shown
     names = [line["decoded"]["command"]["name"] for line in counter.json("trace", "show", trace)["lines"] if line["event"] == "apdu"]
     assert len(names) == 6
     again = counter.json("trace", "replay", trace, "--card", before)

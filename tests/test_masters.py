@@ -10,7 +10,7 @@ from joren.apdu import Key, KeyRef, MacMismatch, messages
 from joren.apdu.diversify import KDF3
 from joren.host import HostError, Masters, Receipt
 from joren.host.masters import GROUPS
-from joren.host.vault import CARD_MASTERS, MASTER_NAMES
+from joren.host.vault import CARD_MASTERS, MASTER_NAMES, NamedVault
 from joren.host.vault_file import MemoryVault
 
 CARD_ID = bytes(range(1, 9))
@@ -101,3 +101,18 @@ def test_the_five_masters_of_a_card_have_one_newest_version() -> None:
         masters.card_key(KeyRef.ADMIN, 1, CARD_ID, 2)
     vault.generate("admin", 2)
     assert masters.version == 2
+
+
+def test_masters_go_by_the_names_of_the_product() -> None:
+    """A product's [keys]: another programme's masters lie in the same vault."""
+    vault = MemoryVault.create(lambda size: bytes(range(size)))
+    vault.put("bakery-till", 3, Key(b"another masters.", "bakery-till"))
+    names = {name: name for name in MASTER_NAMES} | {"till": "bakery-till"}
+    named = Masters(NamedVault(vault, names))
+    assert named.vault.versions("till") == (3,)
+    assert named.group_master("till", 1, 3) != Masters(vault).group_master("till", 1)
+    assert named.group_master("shop", 1, 1) == Masters(vault).group_master("shop", 1)
+    assert named.vault.check_value("till", 3) == vault.check_value("bakery-till", 3)
+    assert named.vault.public_key == vault.public_key
+    named.vault.sign(b"")
+    named.vault.close()

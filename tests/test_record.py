@@ -34,21 +34,23 @@ RECORDS: dict[type[Record], Any] = {
     Sheet: described(("state", cs.Bytes(32)), ("points_now", U32), ("points_before", U32), ("period", U16), ("purse_minor", U32)),
     CustomerInfo: described(
         ("version", U8), ("life_cycle", U8), ("flags", U8), ("rules_version", U8), ("programme", U16), ("card_id", cs.Bytes(8)),
-        ("counter", U16), ("nonce", cs.Bytes(8)), ("rank", U8),
+        ("counter", U16), ("nonce", cs.Bytes(8)), ("rank", U8), ("key_version", U8),
     ),
     ShopInfo: described(
         ("version", U8), ("life_cycle", U8), ("rules_version", U8), ("pending", U8), ("programme", U16), ("shop", U32), ("terminal", U8),
-        ("sequence", U32), ("points_left", U32), ("money_left_minor", U32),
+        ("sequence", U32), ("points_left", U32), ("money_left_minor", U32), ("refills", U16),
     ),
     PendingEntry: described(
         ("kind", U8), ("key_ref", U8), ("counter", U16), ("hour", U16), ("amount", U32), ("category", U8), ("factor_tenths", U8),
         ("sequence", U32), ("card_id", cs.Bytes(8)), ("rank", U8), ("rules_version", U8), ("score", U16), ("points", U32),
     ),
-    ShopSheet: described(("count", U32), ("closed", U32), ("points_left", U32), ("money_left_minor", U32), ("totals", cs.Bytes(44))),
+    ShopSheet: described(
+        ("count", U32), ("closed", U32), ("points_left", U32), ("money_left_minor", U32), ("totals", cs.Bytes(44)), ("refills", U16),
+    ),
     Totals: described(*((field.name, U32) for field in fields(Totals))),
 }  # fmt: skip
 SIZES = {
-    Order: 16, Outcome: 16, Transaction: 36, Limits: 18, Sheet: 46, CustomerInfo: 25, ShopInfo: 23, PendingEntry: 32, ShopSheet: 60,
+    Order: 16, Outcome: 16, Transaction: 36, Limits: 18, Sheet: 46, CustomerInfo: 26, ShopInfo: 25, PendingEntry: 32, ShopSheet: 62,
     Totals: 44,
 }  # fmt: skip
 
