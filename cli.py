@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
+from joren.commands.admin import admin
 from joren.commands.card import card
 from joren.commands.demo import demo
 from joren.commands.estimate import estimate
@@ -14,6 +15,7 @@ from joren.commands.keys import keys
 from joren.commands.output import Commands
 from joren.commands.personalize import personalize
 from joren.commands.profiles import profiles
+from joren.commands.script import script
 from joren.commands.shop import shop
 from joren.commands.tear import tear
 from joren.commands.till import load, pay, redeem, settle, tap, void
@@ -69,26 +71,9 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "joren", "_JOREN_COMPLETE").source())
 
 
-for command in (
-    demo,
-    card,
-    shop,
-    tap,
-    redeem,
-    load,
-    pay,
-    void,
-    settle,
-    trace,
-    decode,
-    tear,
-    estimate,
-    wear,
-    profiles,
-    keys,
-    personalize,
-    completion,
-):
+for command in (demo, card, shop, admin, script, trace, decode, tear, estimate, wear, profiles, keys, personalize, completion):
+    main.add_command(command)
+for command in (tap, redeem, load, pay, void, settle):
     main.add_command(command)
 
 if __name__ == "__main__":

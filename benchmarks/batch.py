@@ -198,7 +198,8 @@ def one(what: str, cards: int) -> dict[str, float]:
 def measured(what: str, cards: int) -> dict[str, float]:
     """The same in a process of its own, so that its peak is its own."""
     command = [sys.executable, __file__, "--one", what, str(cards)]
-    told: dict[str, float] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)  # noqa: S603 - this file
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout  # noqa: S603 - this file
+    told: dict[str, float] = json.loads(output)
     return told
 
 

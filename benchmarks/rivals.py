@@ -271,6 +271,35 @@ def parsing(parse: Parse, data: bytes) -> Prepare:
     return lambda: work
 
 
+class Replay:
+    """What is below yubikit's processor: takes the fields of the APDU that yubikit makes, gives the card's recorded answer."""
+
+    def __init__(self, record: Record, formatter: Any) -> None:
+        self.answers = iter(record.answers)
+        self.formatter = formatter
+        self.first = b""
+
+    def send_apdu(self, *fields: Any) -> tuple[bytes, int]:
+        """Data and status word."""
+        apdu = self.formatter.format_apdu(*fields)
+        self.first = self.first or apdu
+        answer = next(self.answers)
+        return answer[:-2], int.from_bytes(answer[-2:])
+
+
+class Reader:
+    """What yubikit takes for a connection: answers INITIALIZE UPDATE with the record, EXTERNAL AUTHENTICATE with 9000."""
+
+    transport = "usb"
+
+    def __init__(self, record: Record) -> None:
+        self.initialized = record.initialized.data
+
+    def send_and_receive(self, apdu: bytes) -> tuple[bytes, int]:
+        """Data and status word."""
+        return (self.initialized if apdu[1] == 0x50 else b""), 0x9000
+
+
 def yubikit(record: Record) -> dict[str, Prepare]:
     """By row: yubikit's own processor over the same record, its opening, its TLV; nothing where it is not installed."""
     try:
@@ -280,31 +309,11 @@ def yubikit(record: Record) -> dict[str, Prepare]:
     except ImportError:
         return {}
     formatter, parameters = card.ShortApduFormatter(), scp.Scp03KeyParams(scp.KeyRef(1, 0x30), scp.StaticKeys(*STATIC))
-
-    class Replay:
-        """Takes the APDU that yubikit makes, gives the card's recorded answer."""
-
-        def __init__(self) -> None:
-            self.answers = iter(record.answers)
-            self.first = b""
-
-        def send_apdu(self, *fields: Any) -> tuple[bytes, int]:
-            apdu = formatter.format_apdu(*fields)
-            self.first = self.first or apdu
-            answer = next(self.answers)
-            return answer[:-2], int.from_bytes(answer[-2:])
-
-    class Reader:
-        """What yubikit takes for a connection: answers INITIALIZE UPDATE with the record, EXTERNAL AUTHENTICATE with 9000."""
-
-        transport = "usb"
-
-        def send_and_receive(self, apdu: bytes) -> tuple[bytes, int]:
-            return (record.initialized.data if apdu[1] == 0x50 else b""), 0x9000
+    reader = Reader(record)
 
     def opened() -> Any:
         """As its init_scp does it, but with the challenge of the record."""
-        plain = card.ApduFormatProcessor(Reader(), formatter)
+        plain = card.ApduFormatProcessor(reader, formatter)
 
         def send(*fields: Any) -> bytes:
             return bytes(plain.send_apdu(*fields, 0)[0])
@@ -314,7 +323,7 @@ def yubikit(record: Record) -> dict[str, Prepare]:
         return state
 
     def prepare() -> Callable[[int], None]:
-        replay = Replay()
+        replay = Replay(record, formatter)
         processor = card.ScpProcessor(replay, formatter, opened())
 
         def work(number: int) -> None:

@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> None:
         middle = {rival: f"{median(rounds):.1f}" for rival, rounds in times.items()}
         of_yubikit, of_floor, goal = ratio(times, YUBIKIT), ratio(times, FLOOR), table[name].goal
         shown.add_row(
-            name, middle[OURS], middle.get(YUBIKIT, "-"), decimals(of_yubikit), decimals(goal), middle.get(ANEW, "-"), middle[FLOOR],
+            name, middle[OURS], middle.get(YUBIKIT, "-"), decimals(of_yubikit, 3), decimals(goal, 3), middle.get(ANEW, "-"), middle[FLOOR],
             decimals(of_floor, 1),
         )  # fmt: skip
     console = Console(width=140)
@@ -130,7 +130,7 @@ def main(arguments: list[str]) -> None:
         console.print(HOW_TO_GET)
 
 
-def decimals(value: float | None, places: int = 2) -> str:
+def decimals(value: float | None, places: int) -> str:
     """The value, or a dash where there is none."""
     return "-" if value is None else f"{value:.{places}f}"
 

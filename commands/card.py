@@ -1,7 +1,6 @@
 """joren card: make, look at, save and block customer cards."""
 
 import json
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from secrets import token_bytes
@@ -9,7 +8,7 @@ from secrets import token_bytes
 import click
 
 from joren.apdu import LifeCycle
-from joren.host import CardRefused, HostError, Slot, run, set_customer_status
+from joren.host import HostError, Slot, run, set_customer_status
 from joren.host.desk import make_card
 from joren.host.kiosk import read_receipts, view_customer
 from joren.host.personalization import CustomerOrder
@@ -20,6 +19,7 @@ from joren.simulator.profile import load_profile
 
 from .options import card_argument, pin_options, profile_option, read_pins, time_option
 from .output import Commands, console, json_option, reply
+from .reissue import reissue
 from .views import customer_fields, customer_picture, identity_fields, log_picture, receipt_fields
 from .workspace import CARDS, Workspace, pass_workspace
 
@@ -58,7 +58,7 @@ def new(workspace: Workspace, name: str, card_id: str | None, profile: str, pin_
         raise HostError(f"card id: 8 bytes in hexadecimal expected, {card_id!r} came") from None
     with workspace.alone():
         path = workspace.new_path(CARDS, name)
-        _check_new(workspace, identity)
+        workspace.check_new(identity)
         product = workspace.product
         dialog = make_card(product, workspace.masters, CustomerOrder(identity, pin, puk), guard=workspace.guard())
         with workspace.followed(CARDS, workspace.blank(CARDS, load_profile(profile)), path) as reader:
@@ -190,10 +190,4 @@ def status(workspace: Workspace, card: str, state: str) -> None:
     reply("card-status", fields, lambda: click.echo(f"{card}: {fields['state']}"))
 
 
-def _check_new(workspace: Workspace, identity: bytes) -> None:
-    """Raises HostError if a card here has this id already: to the tills they would be one card and its copy."""
-    for name, reader in workspace.each(CARDS):
-        with suppress(CardRefused):
-            info = run(select_customer(workspace.product.programme), {Slot.CUSTOMER: reader.transmit})
-            if info.card_id == identity:
-                raise HostError(f"card id {identity.hex().upper()}: {name} has it already")
+card.add_command(reissue)

@@ -166,9 +166,9 @@ def letters(workspace: Workspace, batch: str, out: Path, journal: Path | None) -
 
 @personalize.command("verify")
 @click.argument("report", type=FILE)
-@click.option("--key", type=FILE, metavar="PEM", help="The issuer's public key; without it the report names its own.")
+@click.option("--key", "signer", type=FILE, metavar="PEM", help="The issuer's public key; without it the report names its own.")
 @json_option
-def verify(report: Path, key: Path | None) -> None:
+def verify(report: Path, signer: Path | None) -> None:
     """Check the signature of a production report. Without --key compare the key's fingerprint with the one the issuer told you.
 
     \b
@@ -178,10 +178,10 @@ def verify(report: Path, key: Path | None) -> None:
     """
     from base64 import b64decode
 
-    found = verify_report(report, load_public_key(key) if key else None)
+    found = verify_report(report, load_public_key(signer) if signer else None)
     told = fingerprint(b64decode(found["public_key"]))
     counts = found["counts"]
-    fields = {"report": str(report), "batch": found["batch"], "counts": counts, "signed_by": told, "key_given": key is not None}
+    fields = {"report": str(report), "batch": found["batch"], "counts": counts, "signed_by": told, "key_given": signer is not None}
     text = f"{report}: signature good, by key {told}; batch {found['batch']}, {counts['issued']:,} of {counts['rows']:,} issued"
     reply("personalize-verify", fields, lambda: click.echo(text))
 

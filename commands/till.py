@@ -104,7 +104,7 @@ def counter_options(function: F) -> F:
         click.option("--shop-card", metavar="SHOP", shell_complete=complete_shops, help="Use this shop card; else software keys."),
         click.option("--lose", metavar="N:WHEN", multiple=True, help="Lose the N-th APDU, `before` or `after` the card acted."),
         click.option("--trace", type=trace_file, help="Write every APDU to this file, as JSON lines."),
-        click.option("--stop", metavar="HEX", multiple=True, help="Refuse the card with this id: a stop list."),
+        click.option("--stop", metavar="HEX", multiple=True, help="Refuse the card with this id, beside those of stop.txt."),
     ]
     for option in reversed(options):
         function = option(function)
@@ -263,7 +263,7 @@ def _drive(workspace: Workspace, counter: Counter, make: Callable[[Till], Dialog
         holder, shop, terminal = _holder(workspace, readers)
         journal = stack.enter_context(Journal(workspace.home / "tills" / f"{workspace.product.programme}-{shop}-{terminal}.sqlite"))
         _watch(counter, readers, trace)
-        stop_list = frozenset(map(_card_id, counter.stop))
+        stop_list = workspace.stop_list.read() | frozenset(map(_card_id, counter.stop))
         till = Till(holder, journal, stop_list=stop_list, offers=workspace.offers)
         links: dict[Slot, Transmit] = {slot: reader.transmit for slot, reader in readers.items()}
         result = run(make(till), links)
@@ -287,9 +287,7 @@ def _holder(workspace: Workspace, readers: dict[Slot, Reader]) -> tuple[KeyHolde
     if Slot.SHOP in readers:
         info = run(select_shop(programme), {Slot.SHOP: readers[Slot.SHOP].transmit})
         return ShopCardHolder(programme), info.shop, info.terminal
-    keys = SoftwareKeys(
-        programme, SOFTWARE_SHOP, SOFTWARE_TERMINAL, masters.group_master("till", programme), masters.group_master("load", programme)
-    )
+    keys = SoftwareKeys(programme, SOFTWARE_SHOP, SOFTWARE_TERMINAL, masters.ring("till", programme), masters.ring("load", programme))
     return keys, SOFTWARE_SHOP, SOFTWARE_TERMINAL
 
 

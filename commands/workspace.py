@@ -8,7 +8,7 @@ whatever kills this process, card and journal are as after a power cut. One comm
 import fcntl
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_bytes
@@ -16,9 +16,12 @@ from secrets import token_bytes
 import click
 
 from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Key, Response, aid
-from joren.host import DEFAULT_PRODUCT, HostError, Masters, Offers, Product
+from joren.host import DEFAULT_PRODUCT, CardRefused, HostError, Masters, Offers, Product, Slot, run
 from joren.host.guard import FileGuard
 from joren.host.pkcs11_uri import Pkcs11Uri
+from joren.host.reissue import ReissueBook
+from joren.host.selecting import select_customer
+from joren.host.stoplist import StopList
 from joren.host.vault import NamedVault, VaultStore
 from joren.host.vault_file import FileVault
 from joren.simulator.card_manager_chip import make_managed_chip
@@ -94,9 +97,14 @@ class Workspace:
         """Where the masters are, by the names that the product has for them; opened at the first use."""
         if self._vault_uri is None:
             return self._named(self._keys_file)
+        return self._named(self._token)
+
+    @property
+    def _token(self) -> VaultStore:
         if self._vault is None:
+            assert self._vault_uri is not None
             self._vault = open_vault(self._vault_uri, self._vault_pin_file)
-        return self._named(self._vault)
+        return self._vault
 
     def _named(self, vault: VaultStore) -> VaultStore:
         names = self.product.keys
@@ -135,6 +143,15 @@ class Workspace:
     def guard(self, *, force: bool = False) -> FileGuard:
         """The lock-out guard of this folder."""
         return FileGuard(self.home / "failed-keys.txt", force=force)
+
+    @property
+    def stop_list(self) -> StopList:
+        """The stop list of this folder."""
+        return StopList(self.home / "stop.txt")
+
+    def reissues(self) -> ReissueBook:
+        """The book of re-issues of this folder."""
+        return ReissueBook(self.home / "reissues.sqlite")
 
     @property
     def offers(self) -> Offers:
@@ -205,6 +222,14 @@ class Workspace:
                 continue
             with self.followed(place, chip, path) as reader:
                 yield name, reader
+
+    def check_new(self, card_id: bytes) -> None:
+        """Raises HostError if a customer card here has this id already: to the tills they would be one card and its copy."""
+        for name, reader in self.each(CARDS):
+            with suppress(CardRefused):
+                info = run(select_customer(self.product.programme), {Slot.CUSTOMER: reader.transmit})
+                if info.card_id == card_id:
+                    raise HostError(f"card id {card_id.hex().upper()}: {name} has it already")
 
     @contextmanager
     def followed(self, place: Place, chip: Chip, path: Path) -> Iterator[Reader]:

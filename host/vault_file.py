@@ -171,6 +171,14 @@ class FileVault(MemoryVault):
         except (AttributeError, KeyError, TypeError, ValueError):
             raise HostError(f"keys {path}: a key is missing or damaged; take a copy of it from before") from None
 
+    def versions(self, name: str) -> tuple[int, ...]:
+        if not self._keys:
+            raise HostError(
+                f"master {name}: {self.path} has no master at all; name the token that has them (--vault), "
+                f"or joren keys generate {name} makes it"
+            )
+        return super().versions(name)
+
     def close(self) -> None:
         """Nothing to let go of: the file is not held open."""
 

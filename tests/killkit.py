@@ -202,7 +202,7 @@ def one_case(template: Path, folder: Path, kind: str, cards: int, moments: list[
     killed = 0
     for number, moment in enumerate(moments):
         readers = 1 if number == 0 else 1 + number % 3
-        killed += not forked(lambda readers=readers, number=number, moment=moment: one_run(folder, readers, seed + number, moment))  # type: ignore[misc]
+        killed += not forked(partial(one_run, folder, readers, seed + number, moment))
     if not forked(lambda: one_run(folder, 1 + seed % 3, seed + RUNS_MAX, None)):
         return killed, ["killed without a reason"]
     return killed, list(wrong(folder, kind, cards))

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.cmac import CMAC
 from vectorfile import FOLDER
 
 __all__ = [
-    "AID", "DIVERSIFICATION", "KEYS", "LEVELS", "PARAMETERS", "Plain", "StandardCard", "StandardDomain", "StandardHost", "aes", "cbc", "cmac",
-    "derive", "echo", "vector_rows",
+    "AID", "DIVERSIFICATION", "KEYS", "LEVELS", "PARAMETERS", "Plain", "StandardCard", "StandardDomain", "StandardHost", "aes", "cbc",
+    "cmac", "derive", "echo", "vector_rows",
 ]  # fmt: skip
 
 KEYS = {

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +20,9 @@ from joren.cli import main
 from joren.host import Masters
 from joren.host.ceremony import KeyRing, split
 from joren.host.masters import GROUPS
-from joren.host.vault_file import FileVault
+from joren.host.vault import CARD_MASTERS
+from joren.host.vault_file import FileVault, MemoryVault
+from vaultkit import fill, opened, pin_of, root, softhsm
 
 ID = "0102030405060708"
 MASTERS = ["till", "shop", "receipt", "load", "admin", "shop_admin", "pin", "manager", "transport"]
@@ -262,14 +266,37 @@ def test_the_commands_of_the_page_run(issuer: Issuer, monkeypatch: pytest.Monkey
     for name, part in zip(("alice", "bob", "carol"), split(Key(bytes(range(0x40, 0x50))), 3), strict=True):
         issuer.file(f"{name}.txt", f"{part.key.reveal().hex(' ')}\n{part.check_value.hex()}\n")
     commands = [shlex.split(line)[2:] for line in re.findall(r"^ *\$ (joren keys .*)$", PAGE, re.MULTILINE)]
-    assert len(commands) >= 7
+    assert len(commands) >= 11
     for words in commands:
         issuer.run(*words)
-    assert {words[0] for words in commands} == {"check", "explain", "combine"}
-    assert issuer.vault.check_value("load", 2).hex() == "504a77"
+    assert {words[0] for words in commands} == {"check", "explain", "combine", "generate", "rotate", "retire"}
+    assert issuer.vault.check_value("load", 3).hex() == "504a77"
 
 
-def test_the_python_of_the_page_runs() -> None:
+def test_the_console_block_of_a_token_runs_as_it_stands(tmp_path: Path) -> None:
+    """In a shell, with a token that it makes; what it shows begins as the page says."""
+    (block,) = re.findall(r"```console\n(\$ export JOREN_VAULT.*?)```", PAGE, re.DOTALL)
+    lines = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    outcome = subprocess.run(
+        ["sh", "-euc", "\n".join(lines)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    said = outcome.stdout.splitlines()
+    assert said[0].split() == ["made", "cipher", "version", "check", "value"]
+    assert said[1].split()[:3] == ["till", "AES-128", "1"]
+    assert said[10] == "made the signing key, P-256"
+    assert said[-1] == "version 1 of the admin master is destroyed"
+    assert (tmp_path / ".joren" / "cards" / "alice.json").is_file()
+
+
+def test_the_python_of_the_page_runs(tmp_path: Path) -> None:
     known: dict[str, Any] = {
         "master": Key(bytes(range(16))), "context": bytes(10), "data": bytes(10), "des_master_bytes": bytes(range(1, 17)), "message": b"",
         "old": Key(bytes(range(16)), "load", 1), "new": Key(bytes(range(1, 17)), "load", 2),
@@ -277,7 +304,13 @@ def test_the_python_of_the_page_runs() -> None:
     known["mac"] = known["new"].mac8(b"")
     known["KeyRing"] = KeyRing
     blocks = re.findall(r"^( *)```python\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 3
-    for indent, block in blocks:
-        exec("\n".join(line.removeprefix(indent) for line in block.splitlines()), known)
+    assert len(blocks) == 4
+    with softhsm(tmp_path / "hsm") as uri:
+        known |= {"uri": str(uri), "pin": pin_of(uri)}
+        with opened(uri) as vault:
+            vault.make_signing_key()
+            fill(vault, 1)
+        for indent, block in blocks:
+            exec("\n".join(line.removeprefix(indent) for line in block.splitlines()), known)
+    assert known["till_master"] == Masters(MemoryVault([root(name) for name in CARD_MASTERS])).group_master("till", 1)
     assert (known["check_value"], len(known["sheets"]), len(known["ring"])) == (known["key"].kcv(), 3, 1)

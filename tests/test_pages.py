@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from joren.cli import main
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["guide-issuer.md"]
+PAGES = ["admin.md", "guide-issuer.md"]
 BLOCK = re.compile(r"^```(\w+)(?: ([\w.-]+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -36,11 +36,17 @@ def pattern(expected: list[str]) -> re.Pattern[str]:
     return re.compile("".join(lines))
 
 
-def ran(command: str) -> str:
-    """What a command prints on its standard output; `&&` and a leading `sh` tool are left to the shell."""
+def ran(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a command prints on its standard output. `export NAME=$(joren ...)` sets NAME; other programs are the shell's."""
+    exported = re.fullmatch(r"export (\w+)=\$\((.*)\)", command)
+    if exported:
+        monkeypatch.setenv(exported[1], ran(exported[2], monkeypatch).strip())
+        return ""
     words = shlex.split(command)
     if words[0] == "joren":
-        return CliRunner().invoke(main, words[1:]).stdout
+        result = CliRunner().invoke(main, words[1:])
+        assert result.exit_code == 0, (command, result.output)
+        return result.stdout
     return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True).stdout
 
 
@@ -49,13 +55,14 @@ def test_the_commands_of_a_page_print_what_stands_there(page: str, tmp_path: Pat
     monkeypatch.chdir(tmp_path)
     for name in ("JOREN_HOME", "JOREN_PRODUCT", "JOREN_VAULT", "JOREN_VAULT_PIN_FILE"):
         monkeypatch.delenv(name, raising=False)
+    (tmp_path / "examples").symlink_to(DOCS.parent / "examples")
     count = 0
     for language, file, content in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
         if file:
             (tmp_path / file).write_text(content, encoding="utf-8")
         elif language == "console":
             for command, expected in commands(content):
-                output = ran(command)
+                output = ran(command, monkeypatch)
                 lines = "".join(f"{line.rstrip()}\n" for line in output.splitlines() if line.strip())
                 assert pattern(expected).fullmatch(lines), f"{page}: {command}\n{output}"
                 count += 1

@@ -167,7 +167,7 @@ def waiting(self, stopped):
     link = wait(self, stopped)
     def transmit(command):
         seen[0] += 1
-        if seen[0] == 40:
+        if seen[0] == 33:
             os.kill(os.getpid(), signal.SIGKILL)
         return link(command)
     return None if link is None else transmit
@@ -177,7 +177,7 @@ main(sys.argv[1:])
 
 
 def killed(shell: Shell, csv_file: str) -> None:
-    """A batch that dies at the 40th APDU, with its first card made and its second half-made."""
+    """A batch that dies at the 33rd APDU, with its first card made and its second half-made."""
     command = [sys.executable, "-c", KILL, "--home", str(shell.home), "personalize", "batch", csv_file]
     assert subprocess.run(command, capture_output=True, check=False).returncode == -9
 

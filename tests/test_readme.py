@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,12 +52,31 @@ def test_the_example_of_a_till_runs_and_is_quoted_rightly() -> None:
     assert told == ["12 points, rank 0, score 81", "lost: pending", "9 points, found again: True, balance 21"]
 
 
+def test_the_example_of_a_relay_runs_and_is_quoted_rightly() -> None:
+    example = ROOT / "examples" / "relay_a_change.py"
+    (quoted,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "admin.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert quoted in example.read_text(encoding="utf-8")
+    told = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, check=True).stdout
+    assert told == "card 0102030405060708 is BLOCKED\n"
+
+
 def test_the_benchmarks_run() -> None:
     told = json.loads(
         subprocess.run([sys.executable, str(ROOT / "benchmarks" / "run.py"), "--json"], capture_output=True, text=True, check=True).stdout
     )
     assert told["per_second"]["two-card purchase"] > 0
     assert all(abs(sum(shares.values()) - 1) < 1e-9 for shares in told["layers"].values())
+
+
+def test_the_benchmark_of_secured_channels_runs() -> None:
+    script = ROOT / "benchmarks" / "scp03.py"
+    told = json.loads(subprocess.run([sys.executable, str(script), "--json"], capture_output=True, text=True, check=True).stdout)
+    assert (told["format"], told["version"]) == ("joren-bench-scp03", 2)
+    assert list(told["rows"]) == ["command", "command, the card's side", "opening", "TLV, flat", "TLV, nested"]
+    with_yubikit = find_spec("yubikit") is not None
+    for row in told["rows"].values():
+        assert row["of_floor"] > 0
+        assert (row["of_yubikit"] is not None) is (with_yubikit and row["goal"] is not None)
 
 
 @pytest.mark.parametrize("page", PAGES)
