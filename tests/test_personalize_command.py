@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from batchkit import CUSTOMERS, SHOPS
+from joren.apdu import Command, Response, Transmit
 from joren.cli import main
 from joren.commands.batch_progress import Pace, Progress, time_text
+from joren.commands.card_folder import FolderReader
 from joren.commands.output import EXIT_CODES
 from joren.host import Masters
 from joren.host.production_report import BadReport
@@ -160,6 +162,7 @@ def test_cards_of_another_issuer_stop_the_line(shell: Shell) -> None:
 
 KILL = """
 import os, signal, sys
+from joren.apdu import Command, Response, Transmit
 from joren.cli import main
 from joren.commands.card_folder import FolderReader
 wait, seen = FolderReader.wait_card, [0]
@@ -287,6 +290,37 @@ def test_a_batch_with_keys_in_a_security_module(shell: Shell) -> None:
         told = shell.run(*vault, "personalize", "batch", csv_file, "--readers", "sim:2").stdout
         assert "3 of 3 issued, 0 cards rejected" in told
         assert shell.json("personalize", "verify", str(shell.home / "members.report.json"))["counts"]["issued"] == 3
+
+
+def test_a_token_that_is_taken_away_in_the_middle_of_a_batch(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line stops, no card is rejected for it, rejects are written; once the token is back the same command ends the batch."""
+    csv_file = shell.file("members.csv", CUSTOMERS)
+    with softhsm(shell.folder / "hsm") as uri:
+        vault = ["--vault", str(uri)]
+        shell.run(*vault, "keys", "generate", "all")
+        shell.run(*vault, "personalize", "blanks", "3")
+        (token,) = (shell.folder / "hsm").rglob("token.object")
+        seen, wait = [0], FolderReader.wait_card
+
+        def waiting(self: FolderReader, stopped: Callable[[], bool]) -> Transmit | None:
+            link = wait(self, stopped)
+
+            def transmit(command: Command) -> Response:
+                seen[0] += 1
+                if seen[0] == 30:
+                    token.parent.rename(shell.folder / "away")
+                assert link is not None
+                return link(command)
+
+            return None if link is None else transmit
+
+        monkeypatch.setattr(FolderReader, "wait_card", waiting)
+        told = shell.run(*vault, "personalize", "batch", csv_file, code=6).stderr
+        assert "no card was rejected for it, the same command again goes on with the batch" in told
+        assert len((shell.home / "members.rejects.csv").read_text().splitlines()) == 1
+        (shell.folder / "away").rename(token.parent)
+        last = shell.lines(*vault, "personalize", "batch", csv_file, "--readers", "sim:2")[-1]
+        assert last["counts"] == {"rows": 3, "bad_rows": 0, "waiting": 0, "assigned": 0, "issued": 3, "rejected": 0, "resumed": 1}
 
 
 def test_the_key_file_is_read_by_no_batch_output(shell: Shell) -> None:
