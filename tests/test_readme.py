@@ -79,6 +79,13 @@ def test_the_benchmark_of_secured_channels_runs() -> None:
         assert (row["of_yubikit"] is not None) is (with_yubikit and row["goal"] is not None)
 
 
+def test_the_benchmark_of_batches_runs() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "batch.py"), "--json", "20"]
+    told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert (told["format"], told["cards"], told["rows"]) == ("joren-bench-batch", 20, 2_000)
+    assert all(rate > 0 for rate in [*told["per_second"].values(), *told["processor_ms"].values(), *told["look_up_ms"].values()])
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
