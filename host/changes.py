@@ -160,6 +160,8 @@ class NewPin:
             raise HostError("shop card: it has no PIN; nothing was changed")
         if self.keep_puk and not info.has_pin:
             raise HostError("customer card: it has no PUK to keep; give it one, nothing was changed")
+        if self.keep_puk and len(facts.tries) != 2:
+            raise HostError("customer card: it does not tell the tries of its PUK; nothing was changed")
         pin = keys.pin(facts.programme, info.card_id) if self.pin is None else self.pin
         puk = keys.puk(facts.programme, info.card_id) if self.puk is None else self.puk
         found = pin_groupings(pin, puk)

@@ -72,13 +72,18 @@ class ForetoldCard:
         """The answer to any command but SELECT. Raises HostError for one outside a channel."""
         if command.ins == GpIns.INITIALIZE_UPDATE:
             keys = self._keys.manager_keys(self._card, command.p1 or self._first)
-            settings = CardSettings((keys,), PARAMETER, self._card, self._aid)
+            try:
+                settings = CardSettings((keys,), PARAMETER, self._card, self._aid)
+            except ValueError as error:
+                raise HostError(f"script: {error}") from None
             self._session = CardSession(settings, bytes, self._counters)
         if self._session is None:
             raise HostError("script: INITIALIZE UPDATE before other commands expected")
         outcome = self._session.process(command)
         if isinstance(outcome, Response):
             return outcome
+        if not self.answers:
+            raise HostError("script: a step within the channel without its answer")
         return self._session.wrap_response(Response(self.answers.popleft(), SW.OK))
 
 
@@ -224,6 +229,7 @@ def _again(card: ForetoldCard, line: Line) -> Response | None:
     if line.name == "SELECT":
         card.select(line.command.data)
         return None
+    card.answers.clear()
     if line.answer is not None:
         card.answers.append(line.answer)
     return card.transmit(line.command)

@@ -214,7 +214,7 @@ def _slot(value: object) -> Slot:
 
 
 def _text(where: str, value: object) -> str:
-    expect(isinstance(value, str), where, "a text", value)
+    expect(isinstance(value, str) and value.isprintable(), where, "a text on one line", value)
     return str(value)
 
 

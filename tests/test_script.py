@@ -377,6 +377,35 @@ def test_a_step_that_is_wrong_is_refused() -> None:
                 kind.decode(json.dumps({**table, "steps": steps}))
 
 
+def test_a_script_that_was_altered_is_told_or_counted_no_further_than_its_steps() -> None:
+    """The server's own file, damaged: HostError, or as many steps as are right; never another exception."""
+    field = Field.of(CUSTOMER)
+    script = scripted(field, Rules())
+    answers = relayed(field, script)
+    lines = script.lines
+    changed = [(*lines[:number], *lines[number + 1 :]) for number in range(5)] + [tuple(reversed(lines)), lines * 2]
+    for number, line in enumerate(lines):
+        swaps = [replace(line, answer=None if line.answer is not None else b"\x00"), replace(line, name="SELECT"), replace(line, name="x")]
+        swaps += [replace(line, command=Command(0, 0xA4, 4, 12, data)) for data in (b"", b"\x01", bytes(17))]
+        changed += [(*lines[:number], swap, *lines[number + 1 :]) for swap in swaps]
+    for version in (0, 1, 2, 255):
+        altered = [replace(script, lines=found, key_version=version) for found in (*changed, lines)]
+        for one in altered:
+            try:
+                checked = check_script(one, replace(answers, script=one.digest), field.masters)
+            except HostError:
+                continue
+            assert checked.proven <= checked.steps <= len(one.lines)
+            assert not checked.done or version in (0, 1)
+
+
+def test_a_probe_without_tries_does_not_keep_a_puk() -> None:
+    field = Field.of(CUSTOMER)
+    found = probed(field)
+    with pytest.raises(HostError, match="does not tell the tries of its PUK"):
+        make_script(replace(found, facts=replace(found.facts, tries=b"")), CHANGED, field.masters, NewPin("1234", keep_puk=True), WHEN)
+
+
 @settings(max_examples=60, deadline=None)
 @given(text=st.text() | st.integers().map(str) | st.dictionaries(st.text(), st.integers()).map(json.dumps))
 def test_no_text_breaks_the_readers(text: str) -> None:
