@@ -92,7 +92,7 @@ def test_what_is_not_there_is_told(vault: VaultStore) -> None:
 def test_what_a_vault_refuses_to_take(vault: VaultStore) -> None:
     vault.put("till", 1, root("till", 1))
     refused: list[tuple[str, int, Key, str]] = [
-        ("tills", 1, root("till", 2), "master: one of till, shop"),
+        ("the till", 1, root("till", 2), "master: a name of up to 32 letters"),
         ("till", 0, root("till", 2), "a version 1..255 expected, 0 came"),
         ("till", 256, root("till", 2), "a version 1..255 expected, 256 came"),
         ("till", 1, root("till", 2), "version 1 is in the vault already; nothing was changed"),
