@@ -53,8 +53,8 @@ class CustomerOrder:
     """
 
     card_id: bytes
-    pin: str | None = None
-    puk: str | None = None
+    pin: str | bytes | None = None
+    puk: str | bytes | None = None
     sheet: bytes = b""
 
     slot = Slot.CUSTOMER

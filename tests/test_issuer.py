@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cardkit import Customer, Shop, pin_block
-from joren.apdu import AID_CUSTOMER, AID_SHOP, SW, Command, Ins, KeyRef, LifeCycle, MacMismatch, Response, Transmit, aid
+from joren.apdu import AID_CUSTOMER, AID_SHOP, SW, Command, Ins, Key, KeyRef, LifeCycle, MacMismatch, Response, Transmit, aid
 from joren.apdu.transaction import Transaction
 from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
@@ -31,6 +31,8 @@ from joren.host import (
 from joren.host.kiosk import read_receipts, view_customer, view_shop
 from joren.host.pin import change_pin
 from joren.host.selecting import select_customer, select_shop
+from joren.host.vault import CARD_MASTERS
+from joren.host.vault_file import MemoryVault
 from joren.simulator.chip import Chip
 from support import scripted
 
@@ -96,7 +98,7 @@ BAD_CUSTOMERS: list[tuple[str, Callable[[], Dialog[object]], str]] = [
     ("shop 0", lambda: issue_shop(DEFAULT_PRODUCT, MASTERS, 0, 1, 1, 1), "shop: 1..4294967295 expected, 0 came"),
     ("terminal", lambda: issue_shop(DEFAULT_PRODUCT, MASTERS, 1, 256, 1, 1), "terminal: 0..255 expected, 256 came"),
     ("points", lambda: issue_shop(DEFAULT_PRODUCT, MASTERS, 1, 1, -1, 1), "points: 0..4294967295 expected, -1 came"),
-    ("money", lambda: issue_shop(DEFAULT_PRODUCT, MASTERS, 1, 1, 1, 2**32), "money: 0..4294967295 minor units"),
+    ("money", lambda: issue_shop(DEFAULT_PRODUCT, MASTERS, 1, 1, 1, 2**32), "money in minor units: 0..4294967295"),
 ]
 
 
@@ -258,3 +260,19 @@ def test_a_shop_card_whose_log_can_not_be() -> None:
     link = answers(lambda data: data[:-1] + b"\xd4" if len(data) == 33 else data)(shop.chip)
     with pytest.raises(CardFault, match="values the specification has"):
         run(view_shop(1), {Slot.SHOP: link})
+
+
+def test_a_card_of_an_older_key_version_is_still_the_issuers() -> None:
+    """REQ-ADM-1, REQ-KEY-6: after the masters were renewed, cards are blocked under the version that they tell."""
+    masters = Masters.create(lambda size: bytes(range(0x31, 0x31 + size)))
+    vault = masters.vault
+    assert isinstance(vault, MemoryVault)
+    customer, shop = blank(), blank(Slot.SHOP)
+    run(issue_customer(DEFAULT_PRODUCT, masters, CARD_ID), {Slot.CUSTOMER: customer.process})
+    run(issue_shop(DEFAULT_PRODUCT, masters, 2, 1, 10, 10), {Slot.SHOP: shop.process})
+    for number, name in enumerate((*CARD_MASTERS, "shop_admin")):
+        vault.put(name, 2, Key(bytes(range(0x70 + number, 0x80 + number)), name))
+    info = run(set_customer_status(PROGRAMME, masters, LifeCycle.BLOCKED), {Slot.CUSTOMER: customer.process})
+    assert info.life_cycle == LifeCycle.BLOCKED
+    told = run(set_shop_status(PROGRAMME, masters, LifeCycle.BLOCKED), {Slot.SHOP: shop.process})
+    assert told.life_cycle == LifeCycle.BLOCKED
