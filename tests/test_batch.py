@@ -308,6 +308,10 @@ def test_without_a_journal_no_card_gets_another_command(workshop: Workshop) -> N
     halfway, full = Event(), Event()
     sent: list[str] = []
 
+    def first(when: str, command: Command) -> None:
+        if command.ins == 0x50 and when == "before":
+            halfway.wait(5)
+
     def second(when: str, command: Command) -> None:
         if when == "before":
             sent.append(f"{command.ins:02X}")
@@ -318,7 +322,6 @@ def test_without_a_journal_no_card_gets_another_command(workshop: Workshop) -> N
     issue = workshop.journal.issue
 
     def no_room(chip: bytes, key_version: int, check_values: tuple[tuple[str, str], ...]) -> None:
-        halfway.wait(5)
         workshop.journal._db.execute("PRAGMA max_page_count = 1")
         workshop.journal._db.execute("CREATE TEMP TABLE filler AS SELECT zeroblob(9)")
         try:
@@ -329,7 +332,7 @@ def test_without_a_journal_no_card_gets_another_command(workshop: Workshop) -> N
 
     workshop.journal.issue = no_room  # type: ignore[method-assign]
     with pytest.raises(JournalError, match="disk is full"):
-        workshop.run(MemoryReader("first", chips[:1]), MemoryReader("second", chips[1:2], second))
+        workshop.run(MemoryReader("first", chips[:1], first), MemoryReader("second", chips[1:2], second))
     stopped = len(sent)
     workshop.journal.issue = issue  # type: ignore[method-assign]
     workshop.journal._db.execute("PRAGMA max_page_count = 100000")
