@@ -11,6 +11,7 @@ from joren.simulator.profile import load_profile
 
 from .batch_progress import Progress
 from .card_folder import make_blanks
+from .keys_views import bytes_of
 from .options import profile_option
 from .output import Commands, console, json_option, reply, table, wants_json
 from .personalize_batch import batch_command, entry_fields, journal_option, journal_path, whose_card
@@ -108,9 +109,9 @@ def find(workspace: Workspace, member: str | None, identity: str | None, chip: s
         if member is not None:
             found = opened.by_member(member)
         elif identity is not None:
-            found = opened.by_identity(_bytes("--id", identity, ID_SIZE))
+            found = opened.by_identity(bytes_of("--id", identity, ID_SIZE))
         else:
-            entry = opened.by_chip(_bytes("--chip", chip or "", CHIP_SIZE))
+            entry = opened.by_chip(bytes_of("--chip", chip or "", CHIP_SIZE))
             found = [entry] if entry else []
 
     def show() -> None:
@@ -134,7 +135,7 @@ def scrap(workspace: Workspace, chip: str, journal: Path | None) -> None:
     Example:
       joren personalize scrap 00000000000000D3A1F20001
     """
-    raw = _bytes("CHIP", chip, CHIP_SIZE)
+    raw = bytes_of("CHIP", chip, CHIP_SIZE)
     with _reading(workspace, journal, writer=True) as opened:
         opened.reject(raw, "scrapped by the operator")
         entry = opened.by_chip(raw)
@@ -184,16 +185,6 @@ def verify(report: Path, signer: Path | None) -> None:
     fields = {"report": str(report), "batch": found["batch"], "counts": counts, "signed_by": told, "key_given": signer is not None}
     text = f"{report}: signature good, by key {told}; batch {found['batch']}, {counts['issued']:,} of {counts['rows']:,} issued"
     reply("personalize-verify", fields, lambda: click.echo(text))
-
-
-def _bytes(what: str, text: str, size: int) -> bytes:
-    try:
-        raw = bytes.fromhex(text)
-    except ValueError:
-        raw = b""
-    if len(raw) != size:
-        raise HostError(f"{what}: {size} bytes in hexadecimal expected, {text!r} came")
-    return raw
 
 
 def _line(entry: Entry) -> str:

@@ -20,6 +20,7 @@ from .batch_csv import CsvRow, MemberRow, Problem
 from .batch_schema import APPLICATION_ID, ENTRY_SELECT, SCHEMA, SCHEMA_VERSION, Batch, CheckValues, Counts, Entry, entry_of
 from .errors import HostError, JournalError
 from .holder import shop_card_id
+from .sqlitefile import NotOurs, is_new
 
 __all__ = ["Batch", "BatchJournal", "Counts", "Entry", "utc_now"]
 
@@ -84,13 +85,7 @@ class BatchJournal:
 
     def _open(self, programme: int, id_prefix: bytes, writer: bool) -> None:
         try:
-            application, version = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-            (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            new = not (application or version or tables)
-            if not new and application != APPLICATION_ID:
-                raise self._fault("another program's file")
-            if not new and version != SCHEMA_VERSION:
-                raise self._fault(f"schema version {SCHEMA_VERSION} expected, {version} came: a newer joren wrote it")
+            new = is_new(self._db, APPLICATION_ID, SCHEMA_VERSION)
             if writer:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
@@ -100,7 +95,7 @@ class BatchJournal:
                 if verdict != "ok":
                     raise self._fault(f"damaged ({verdict})")
             bound = self._db.execute("SELECT programme, id_prefix FROM meta").fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, NotOurs) as error:
             self._db.close()
             raise self._fault(error) from error
         except JournalError:

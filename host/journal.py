@@ -17,6 +17,7 @@ from joren.apdu.transaction import Order, Outcome
 
 from .errors import HostError, JournalError
 from .fate import Fate
+from .sqlitefile import NotOurs, is_new
 from .wire import Answer
 
 __all__ = ["SCHEMA_VERSION", "Journal", "Row"]
@@ -120,7 +121,7 @@ class Journal:
             raise self._fault(error) from error
         try:
             self._open()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, NotOurs) as error:
             self._db.close()
             raise self._fault(error) from error
         except JournalError:
@@ -132,13 +133,7 @@ class Journal:
 
     def _open(self) -> None:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        (application,), (version,) = (self._db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
-        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        new = not (application or version or tables)
-        if not new and application != APPLICATION_ID:
-            raise self._fault("another program's file")
-        if not new and version != SCHEMA_VERSION:
-            raise self._fault(f"schema version {SCHEMA_VERSION} expected, {version} came: a newer joren wrote it")
+        new = is_new(self._db, APPLICATION_ID, SCHEMA_VERSION)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         if new:

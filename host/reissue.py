@@ -28,6 +28,7 @@ from .errors import CardFault, HostError, JournalError
 from .personalization import CustomerOrder
 from .product import Product
 from .selecting import select_customer
+from .sqlitefile import NotOurs, is_new
 
 __all__ = ["ReissueBook", "ReissueRow", "ReissueState", "close_lost", "close_old", "make_new"]
 
@@ -74,13 +75,14 @@ class ReissueBook:
         self.path = fspath(path)
         try:
             self._db = sqlite3.connect(self.path, isolation_level=None)
-            (application,), (version,) = (self._db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
-            if (application, version) == (0, 0):
-                self._db.executescript(SCHEMA)
-            elif (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
-                raise self._fault(f"a book of re-issues of schema version {SCHEMA_VERSION} expected")
-            self._db.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error as error:
+            raise self._fault(error) from error
+        try:
+            if is_new(self._db, APPLICATION_ID, SCHEMA_VERSION):
+                self._db.executescript(SCHEMA)
+            self._db.execute("PRAGMA synchronous = FULL")
+        except (sqlite3.Error, NotOurs) as error:
+            self._db.close()
             raise self._fault(error) from error
 
     def _fault(self, problem: object) -> JournalError:

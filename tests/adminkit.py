@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from deskkit import CUSTOMER, PRODUCT, SHOP, blank, made
-from joren.apdu import Command, Key, LifeCycle, LinkLost, Response
+from deskkit import CUSTOMER, PRODUCT, SHOP, Line, blank, made
+from joren.apdu import Key, LifeCycle
 from joren.apdu.cards import CustomerInfo, ShopInfo
 from joren.host import Masters, Slot, run
 from joren.host.admin import Administered, administer
@@ -44,22 +44,6 @@ IDS = [
     f"{order.slot.name.lower()} {change.purpose}{' beside' if change == ManagerKeys(beside=True) else ''} {i}"
     for i, (order, change) in enumerate(CHANGES)
 ]
-
-
-class Line:
-    """A link that breaks at the n-th APDU, before the card has it or after it acted; 0: never."""
-
-    def __init__(self, chip: ManagedChip, breaks: int = 0, *, acted: bool = False) -> None:
-        self.chip, self.breaks, self.acted, self.sent = chip, breaks, acted, list[Command]()
-
-    def __call__(self, command: Command) -> Response:
-        self.sent.append(command)
-        if len(self.sent) == self.breaks:
-            if self.acted:
-                self.chip.process(command)
-            self.chip.power_off()
-            raise LinkLost("pulled")
-        return self.chip.process(command)
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The issuer's desk in tests: masters, blank chips as their maker delivers them, and channels to what is on them."""
 
-from joren.apdu import CLA_ISO, CLA_JOREN, Command, Ins, Response
+from joren.apdu import CLA_ISO, CLA_JOREN, Command, Ins, LinkLost, Response
 from joren.apdu.scp03 import Level
 from joren.apdu.tlv import Dgi
 from joren.host import DEFAULT_PRODUCT, Masters, run
@@ -12,7 +12,7 @@ from joren.simulator.card_manager_memory import Production
 from joren.simulator.chip import IDEAL
 from joren.simulator.profile import Profile
 
-__all__ = ["CUSTOMER", "MASTERS", "PIN", "PRODUCT", "PUK", "SHOP", "InChannel", "blank", "issued", "made"]
+__all__ = ["CUSTOMER", "MASTERS", "PIN", "PRODUCT", "PUK", "SHOP", "InChannel", "Line", "blank", "issued", "made"]
 
 PRODUCT = DEFAULT_PRODUCT
 MASTERS = Masters.create(lambda size: bytes(range(0x21, 0x21 + size)))
@@ -38,6 +38,22 @@ def issued(order: Order, number: int = 1, profile: Profile = IDEAL) -> ManagedCh
     chip = blank(number, profile)
     made(chip, order)
     return chip
+
+
+class Line:
+    """A link that breaks at the n-th APDU, before the card has it or after it acted; 0: never."""
+
+    def __init__(self, chip: ManagedChip, breaks: int = 0, *, acted: bool = False) -> None:
+        self.chip, self.breaks, self.acted, self.sent = chip, breaks, acted, list[Command]()
+
+    def __call__(self, command: Command) -> Response:
+        self.sent.append(command)
+        if len(self.sent) == self.breaks:
+            if self.acted:
+                self.chip.process(command)
+            self.chip.power_off()
+            raise LinkLost("pulled")
+        return self.chip.process(command)
 
 
 class InChannel:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deskkit import CUSTOMER, MASTERS, PRODUCT, SHOP, blank, issued, made
+from deskkit import CUSTOMER, MASTERS, PRODUCT, SHOP, Line, blank, issued, made
 from joren.apdu import AID_CUSTOMER, CLA_ISO, CLA_JOREN, Command, Ins, Key, LifeCycle, LinkLost, Response, aid
 from joren.apdu.gp import MANAGER_AID, GpIns, chip_id, cplc, parse_key_information, parse_registry
 from joren.apdu.tlv import MalformedTlv, build_tlv
@@ -25,22 +25,6 @@ from joren.simulator.protocol import T0Card
 
 ORDERS = pytest.mark.parametrize("order", [CUSTOMER, SHOP], ids=["customer", "shop"])
 STRANGER = Masters.create(lambda size: bytes(range(0x99, 0x99 + size)))
-
-
-class Line:
-    """A link that breaks at the n-th APDU, before the card has it or after it acted; 0: never."""
-
-    def __init__(self, chip: ManagedChip, breaks: int = 0, *, acted: bool = False) -> None:
-        self.chip, self.breaks, self.acted, self.sent = chip, breaks, acted, list[Command]()
-
-    def __call__(self, command: Command) -> Response:
-        self.sent.append(command)
-        if len(self.sent) == self.breaks:
-            if self.acted:
-                self.chip.process(command)
-            self.chip.power_off()
-            raise LinkLost("pulled")
-        return self.chip.process(command)
 
 
 def state_of(chip: ManagedChip, order: Order) -> tuple[int, CardState]:

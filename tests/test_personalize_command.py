@@ -253,7 +253,7 @@ WRONG = [
     (["personalize", "status"], 6, "no such file; joren personalize batch makes it"),
     (["personalize", "find"], 2, "--member, --id or --chip: one of them expected"),
     (["personalize", "find", "--id", "zz"], 6, "no such file"),
-    (["personalize", "scrap", "00"], 2, "CHIP: 12 bytes in hexadecimal expected, '00' came"),
+    (["personalize", "scrap", "00"], 2, "CHIP: 12 bytes in hexadecimal expected, 1 bytes came"),
     (["personalize", "verify", "CSV"], 6, "JSON expected, something else came"),
     (["personalize", "verify", "none"], 2, "report none: No such file"),
 ]

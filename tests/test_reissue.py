@@ -348,3 +348,14 @@ def test_the_stop_list(tmp_path: Path) -> None:
     stop.path.mkdir()
     with pytest.raises(HostError, match="without it no card is served"):
         stop.add(OLD)
+
+
+def test_another_programs_file_is_no_book(tmp_path: Path) -> None:
+    """Nothing is written into it."""
+    path = tmp_path / "other.sqlite"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE theirs (one)")
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="another program's file"):
+        ReissueBook(path)
+    assert path.read_bytes() == before
