@@ -19,6 +19,7 @@ from joren.commands.script import script
 from joren.commands.shop import shop
 from joren.commands.tear import tear
 from joren.commands.till import load, pay, redeem, settle, tap, void
+from joren.commands.till_service import till
 from joren.commands.trace import decode, trace
 from joren.commands.vault_option import vault_options
 from joren.commands.wear import wear
@@ -71,7 +72,7 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "joren", "_JOREN_COMPLETE").source())
 
 
-for command in (demo, card, shop, admin, script, trace, decode, tear, estimate, wear, profiles, keys, personalize, completion):
+for command in (demo, card, shop, admin, script, trace, decode, tear, estimate, wear, profiles, keys, personalize, till, completion):
     main.add_command(command)
 for command in (tap, redeem, load, pay, void, settle):
     main.add_command(command)

@@ -110,13 +110,16 @@ def _row(columns: tuple[Any, ...]) -> Row:
 
 
 class Journal:
-    """The rows of one acceptor, in a file, or in memory for ":memory:". `last` is the highest sequence in it, None of an empty one."""
+    """The rows of one acceptor, in a file, or in memory for ":memory:". `last` is the highest sequence in it, None of an empty one.
+
+    One thread at a time writes; any may look a row up meanwhile (`find`, `at`, `void_of`).
+    """
 
     def __init__(self, path: str | PathLike[str]) -> None:
         """Opens a journal, or makes it. Raises JournalError for a file that is damaged, newer, in use, or no journal."""
         self.path = fspath(path)
         try:
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=0)
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=0, check_same_thread=False)
         except sqlite3.Error as error:
             raise self._fault(error) from error
         try:
