@@ -229,7 +229,7 @@ def _stations(workspace: Workspace, simulated: list[CounterReader], shop_card: s
         for number, reader in enumerate(simulated):
             holder, name = _holder(workspace, shop, terminal + number)
             journal = stack.enter_context(Journal(workspace.home / "tills" / f"{name}.sqlite"))
-            made = Till(holder, journal, stop_list=workspace.stop_list.read(), offers=offers)
+            made = Till(holder, journal, stop_list=workspace.stop_list, offers=offers)
             stations.append(Station(reader, made, lambda: product.hour_of(datetime.now()), shop))
         _ = workspace.storage  # read now: cards come in while other threads work
         alone.close()

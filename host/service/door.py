@@ -19,7 +19,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 JSON = "application/json"
 OPEN_PATHS = frozenset({"/v1/health", "/v1/openapi.json"})
 HERE = frozenset({"127.0.0.1", "localhost", "::1"})
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "joren till"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,11 @@ class Station:
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs nobody has begun."""
+        return len(self._jobs)
+
     def submit(self, make: Callable[[Till], Dialog[T]]) -> Future[T]:
         """A dialog for the card that is in, or the next one. Raises Problem."""
         job = Job(make, Future())
