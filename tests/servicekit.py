@@ -28,7 +28,7 @@ from joren.host.service.server import TillService
 from joren.host.service.station import Station
 from joren.simulator.reader import Losses, Reader
 
-__all__ = ["HOUR", "Counter", "Gate", "Kit", "WebSocket", "checked", "serving"]
+__all__ = ["HOUR", "TOKEN", "Counter", "Gate", "Kit", "WebSocket", "checked", "serving"]
 
 HOUR = 100
 TOKEN = "a token of thirty-two characters"

@@ -59,6 +59,11 @@ class Events:
         self._listeners: set[Listener] = set()
         self._ended = False
 
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
     def publish(self, fields: dict[str, Any], lease: str | None) -> None:
         """Tells an event to all who may know it."""
         self._count += 1

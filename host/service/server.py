@@ -64,7 +64,12 @@ class TillService:
         for call in CALLS.values():
             app.router.add_route(call.method, call.path, self._handler(call))
         self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, keepalive_timeout=self._limits.idle_s, shutdown_timeout=2.0
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=self._limits.idle_s,
+            lingering_time=1.0,
+            shutdown_timeout=2.0,
         )
 
     @property
@@ -72,15 +77,21 @@ class TillService:
         """Where it is."""
         return f"http://{HOST}:{self.port}"
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        server = self._runner.server
+        return 0 if server is None else len(server.connections)
+
     async def start(self) -> None:
         """Listens, and begins to wait for cards. Raises HostError for a port that is taken."""
         loop = self._loop = asyncio.get_running_loop()
         await self._runner.setup()
-        server, limit = self._runner.server, self._limits.connections_max
+        server = self._runner.server
         assert server is not None
 
         def connection() -> asyncio.Protocol:
-            return Full() if len(server.connections) >= limit else server()
+            return Full() if self.connections >= self._limits.connections_max else server()
 
         try:
             self._server = await loop.create_server(connection, HOST, self.port, backlog=128)
