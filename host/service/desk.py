@@ -54,10 +54,11 @@ class Session:
 
 @dataclass(slots=True)
 class InHand:
-    """A sale under way; `job` once a reader has it; `given_up`: nobody wants it any more."""
+    """A sale under way; `job` once a reader has it, which `handed` says; `given_up`: nobody wants it any more."""
 
     reference: str
     station: Station
+    handed: asyncio.Event = field(default_factory=asyncio.Event)
     job: Future[Granted] | None = None
     given_up: bool = False
 
@@ -192,6 +193,8 @@ class Desk:
         reference = given["reference"]
         in_hand = self._in_hand.get(reference)
         if in_hand is not None:
+            await in_hand.handed.wait()
+        if in_hand is not None and reference in self._in_hand:
             running = in_hand.job is not None and in_hand.job.running()
             state = "in_progress" if running else "waiting_for_card"
             return {"reference": reference, "reader": in_hand.station.name, "state": state}
@@ -276,6 +279,7 @@ class Desk:
                 if in_hand.given_up:
                     raise Problem("cancelled", "the sale was given up before a card came")
                 in_hand.job = station.submit(make)
+                in_hand.handed.set()
                 granted = await self._tapped(in_hand.job, given["wait_seconds"])
             self._failed.pop(reference, None)
         except Exception as error:
@@ -287,6 +291,7 @@ class Desk:
             return granted
         finally:
             del self._in_hand[reference]
+            in_hand.handed.set()
 
     def _leased(self, station: Station, given: Given, session: Session) -> Any:
         seconds = given.get("wait_seconds", WAIT_SECONDS)

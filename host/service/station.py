@@ -85,13 +85,11 @@ class Station:
         self._thread.start()
 
     def stop(self) -> None:
-        """No more is begun: jobs that wait are cancelled, the one under way ends."""
+        """No more is begun: jobs that wait fail, the one under way ends."""
         with self._turn:
             self._stopping = True
-            jobs, self._jobs = list(self._jobs), deque()
             self._turn.notify_all()
-        for job in jobs:
-            job.result.cancel()
+        self._fail_all(Problem("stopping", "the service is being stopped; nothing was sold"))
 
     def join(self, seconds: float) -> bool:
         """Waits for the thread to end; whether it did."""
@@ -135,13 +133,17 @@ class Station:
     def _is_gone(self, gone: bool) -> None:
         with self._turn:
             self.gone = gone
-            jobs = list(self._jobs) if gone else []
-            if gone:
-                self._jobs.clear()
         self._tell(self.name, "reader_gone" if gone else "reader_back", {})
+        if gone:
+            self._fail_all(Problem("reader_gone", f"reader {self.name} went away; nothing was sold", extra={"reader": self.name}))
+
+    def _fail_all(self, problem: Problem) -> None:
+        """Ends every job that nobody began."""
+        with self._turn:
+            jobs, self._jobs = list(self._jobs), deque()
         for job in jobs:
             if job.result.set_running_or_notify_cancel():
-                job.result.set_exception(Problem("reader_gone", f"reader {self.name} went away", extra={"reader": self.name}))
+                job.result.set_exception(problem)
 
     def _pause(self, seconds: float) -> None:
         with self._turn:
