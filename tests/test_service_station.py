@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from queue import Queue
+from queue import Empty, Queue
 from threading import Event
 from typing import Any
 
@@ -33,11 +33,13 @@ class Script:
 
     def wait_card(self, stopped: Callable[[], bool]) -> Transmit | None:
         while not stopped():
-            if not self.next.empty():
-                found = self.next.get()
-                if isinstance(found, Exception):
-                    raise found
-                return found
+            try:
+                found = self.next.get(timeout=0.05)
+            except Empty:
+                continue
+            if isinstance(found, Exception):
+                raise found
+            return found
         return None
 
     def card_left(self) -> bool:
