@@ -1,8 +1,10 @@
-"""What every test run has: the canary (canary.py), and the figures that tests tell by `record_property`, printed at the end."""
+"""What every test run has: the canary (canary.py), a private pcscd for tests that ask for it (pcsckit.py), and the figures that tests tell
+by `record_property`, printed at the end."""
 
 import pytest
 
 import canary
+import pcsckit
 
 __all__ = ["pytest_configure", "pytest_terminal_summary"]
 
@@ -12,6 +14,7 @@ def pytest_configure(config: pytest.Config) -> None:
     watched = canary.Canary()
     canary.watch(watched)
     config.pluginmanager.register(canary.Plugin(watched), "joren-canary")
+    config.pluginmanager.register(pcsckit, "joren-pcsckit")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
