@@ -1,43 +1,37 @@
 """A pcscd of one's own, with slots of vpcd for simulated cards: nobody else's programs see it, and often it needs no root.
 
 How it works. pcscd keeps its socket in /run/pcscd, wherever it runs; but what /run/pcscd is, a mount namespace says. In one of its own,
-which a user may make (user namespaces) and root anyway, it is a folder of ours. Programs find the socket there by PCSCLITE_CSOCK_NAME.
-Where no namespace can be made, root runs pcscd as it is, one at a time. Each copy of the driver has two slots; two entries of pcscd's
-configuration must not share a copy, or their slots are the same. The shell that starts pcscd stops it when this process is gone.
+which a user may make (user namespaces) and root anyway, it is a folder of ours. Programs find the socket there by PCSCLITE_CSOCK_NAME. Its
+slots listen in a network namespace; pcscd_room.py, which runs pcscd there, hands out the way to them. Where no namespace can be made, root
+runs pcscd as it is, one at a time. Each copy of the driver has two slots; two entries of pcscd's configuration must not share a copy, or
+their slots are the same.
 """
 
 import fcntl
 import os
+import selectors
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Self
 
-__all__ = ["SOCKET", "NoPcscd", "PrivatePcscd", "missing_parts"]
+from .pcscd_room import FIRST_PORT, READY, Door
+
+__all__ = ["SLOTS_MAX", "SOCKET", "NoPcscd", "PrivatePcscd", "missing_packages"]
 
 SOCKET = "PCSCLITE_CSOCK_NAME"
 """The environment variable by which a program finds a pcscd. libpcsclite reads it once in the life of a process."""
-DRIVER_HOME = Path("/usr/lib/pcsc/drivers/serial")
-DRIVER = "libifdvpcd.so"
+DRIVERS, DRIVER = Path("/usr/lib/pcsc/drivers/serial"), "libifdvpcd.so"
 SLOTS_A_DRIVER, SLOTS_MAX = 2, 16
-PORTS = range(20_000, 32_000, SLOTS_MAX)
-START_S, STOP_S = 10.0, 5.0
+START_S, STOP_S = 15.0, 10.0
 PLAIN = Path("/run/pcscd")
-LISTENS = "0A"
-PACKAGES = {"pcscd": "pcscd", DRIVER: "vsmartcard-vpcd"}
 NAMESPACE = """
-mount -t tmpfs tmpfs /run && mkdir /run/pcscd && mount --bind "$1" /run/pcscd || exit
-"""
-RUN = """
-"$2" --foreground --config "$3" </dev/null >"$1/log" 2>&1 &
-cat >/dev/null
-kill $! 2>/dev/null
-wait $!
+folder=$1; shift
+mount -t tmpfs tmpfs /run && mkdir /run/pcscd && mount --bind "$folder" /run/pcscd && exec "$@"
 """
 
 
@@ -45,33 +39,27 @@ class NoPcscd(Exception):
     """pcscd or its driver is missing, or can not be run here; says what is needed."""
 
 
-def missing_parts() -> list[str]:
+def missing_packages() -> list[str]:
     """The system packages, by Debian's names, without which there is no virtual reader here."""
-    there = {"pcscd": _pcscd() is not None, DRIVER: (DRIVER_HOME / DRIVER).exists()}
-    return [PACKAGES[part] for part, found in there.items() if not found]
+    there = {"pcscd": _program() is not None, "vsmartcard-vpcd": (DRIVERS / DRIVER).exists()}
+    return [package for package, found in there.items() if not found]
 
 
 class PrivatePcscd:
-    """pcscd with so many slots, each a TCP port (`ports`); it runs from `start` to `stop`, and can be started anew in the same place."""
+    """pcscd with so many slots; it runs from `start` to `stop`, and can be started again in the same place."""
 
     def __init__(self, folder: Path | None = None, slots: int = SLOTS_A_DRIVER) -> None:
         """`folder`: for its socket and log, made where it is missing; a new temporary one by default. Raises ValueError, NoPcscd."""
         if not 1 <= slots <= SLOTS_MAX:
             raise ValueError(f"slots: 1..{SLOTS_MAX} expected, {slots} came")
-        if missing := missing_parts():
-            raise NoPcscd(f"the virtual reader needs the system packages {', '.join(missing)}: apt install {' '.join(missing)}")
-        self._kept = ExitStack()
-        if folder is None:
-            folder = Path(self._kept.enter_context(tempfile.TemporaryDirectory(prefix="joren-pcscd-")))
-        self.folder = folder
-        self.ports: list[int] = []
-        self._slots = slots
+        if missing := missing_packages():
+            raise NoPcscd(f"the virtual reader needs system packages: apt install {' '.join(missing)}")
+        self._kept, self._lock = ExitStack(), ExitStack()
+        self.folder = folder or Path(self._kept.enter_context(tempfile.TemporaryDirectory(prefix="joren-pcscd-")))
+        pairs = -(-slots // SLOTS_A_DRIVER)
+        self.reader_names = [f"{_title(pair)} 00 {slot:02}" for pair in range(pairs) for slot in range(SLOTS_A_DRIVER)]
+        """By slot, as PC/SC lists them; drivers come in pairs of slots."""
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs, as far as this process knows."""
-        return self._process is not None and self._process.poll() is None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -79,39 +67,43 @@ class PrivatePcscd:
         return {SOCKET: str(self.folder / "pcscd.comm")}
 
     @property
-    def reader_names(self) -> list[str]:
-        """By slot, as PC/SC lists them."""
-        return [f"{_title(slot // SLOTS_A_DRIVER)} 00 {slot % SLOTS_A_DRIVER:02}" for slot in range(self._slots)]
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def slot(self, number: int) -> Door:
+        """The way to a slot, from 0."""
+        return Door(self.folder, number)
 
     def start(self) -> None:
-        """Returns when programs can connect and all slots listen. Raises NoPcscd."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Returns when programs can connect and all slots listen. Raises NoPcscd, or ValueError if it runs."""
         if self.running:
             raise ValueError("pcscd runs already")
-        (self.folder / "pcscd.comm").unlink(missing_ok=True)
-        prefix, script = self._namespace()
+        self.stop()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("pcscd.comm", "door"):
+            (self.folder / name).unlink(missing_ok=True)
         self._configure()
-        command = [*prefix, "/bin/sh", "-c", script, "pcscd", str(self.folder), str(_pcscd()), str(self.folder / "readers")]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
-        deadline = monotonic() + START_S
-        while not self._ready():
-            if monotonic() > deadline or self._process.poll() is not None:
-                self.stop()
-                raise NoPcscd(f"pcscd: {len(self.ports)} slots expected within {START_S:g} s; it says: {self._log()}")
-            sleep(0.005)
+        room = [sys.executable, "-P", "-m", "joren.simulator.pcscd_room", str(self.folder), str(_program()), str(len(self.reader_names))]
+        command = [*self._namespace(), *room]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)  # noqa: S603
+        if not self._is_ready(self._process):
+            self.stop()
+            raise NoPcscd(f"pcscd: it did not come up within {START_S:g} s; it says: {self._log()}")
 
     def stop(self) -> None:
         """Ends it, as a service is ended; its folder stays."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        assert process.stdin is not None
-        process.stdin.close()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        if process is not None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            process.stdout.close()
         self._lock.close()
 
     def kill(self) -> None:
@@ -126,50 +118,53 @@ class PrivatePcscd:
         self._kept.close()
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _namespace(self) -> tuple[list[str], str]:
-        """How to run the shell, and its script: in a namespace if possible."""
-        self._lock = ExitStack()
-        for flags in ("-Urm", "-m"):
-            if shutil.which("unshare") and _works(["unshare", flags, "/bin/sh", "-c", "mount -t tmpfs tmpfs /run"]):
-                return ["unshare", flags], NAMESPACE + RUN
+    def _namespace(self) -> list[str]:
+        """How to run a program where /run/pcscd is our folder: in a namespace if possible."""
+        for flags in ("-Urmn", "-mn"):
+            if _works("unshare", flags, "/bin/sh", "-c", "mount -t tmpfs tmpfs /run"):
+                return ["unshare", flags, "/bin/sh", "-c", NAMESPACE, "sh", str(self.folder)]
         if os.geteuid():
             raise NoPcscd(
-                "pcscd: neither user namespaces nor root here, so no pcscd of one's own; let an administrator run pcscd with "
-                "vsmartcard-vpcd, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, AppArmor)"
+                "pcscd: no user namespaces here, and not root: no pcscd of one's own. Allow user namespaces (sysctl "
+                "kernel.unprivileged_userns_clone=1; on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0), or use the system's pcscd"
             )
         PLAIN.mkdir(exist_ok=True)
-        lock = self._lock.enter_context((PLAIN / "joren.lock").open("w"))
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(self._lock.enter_context((PLAIN / "joren.lock").open("w")), fcntl.LOCK_EX)
         (self.folder / "pcscd.comm").symlink_to(PLAIN / "pcscd.comm")
-        return [], RUN
+        return []
 
     def _configure(self) -> None:
-        """A configuration with a copy of the driver for every two slots, at ports that are free. The same ones when it starts again."""
+        """A configuration of pcscd with a copy of the driver for every two slots."""
         readers = self.folder / "readers"
         readers.mkdir(exist_ok=True)
-        if not self.ports:
-            first = _free_ports(self._slots)
-            self.ports = list(range(first, first + self._slots))
         entries = []
-        for number, port in enumerate(self.ports[::SLOTS_A_DRIVER]):
-            driver = self.folder / f"driver-{number}.so"
-            shutil.copy(DRIVER_HOME / DRIVER, driver)
-            entries.append(f'FRIENDLYNAME "{_title(number)}"\nDEVICENAME /dev/null:{port}\nLIBPATH {driver}\nCHANNELID {port}\n')
+        for pair in range(len(self.reader_names) // SLOTS_A_DRIVER):
+            driver, port = self.folder / f"driver-{pair}.so", FIRST_PORT + pair * SLOTS_A_DRIVER
+            shutil.copy(DRIVERS / DRIVER, driver)
+            entries.append(f'FRIENDLYNAME "{_title(pair)}"\nDEVICENAME /dev/null:{port}\nLIBPATH {driver}\nCHANNELID {port}\n')
         (readers / "vpcd").write_text("\n".join(entries), encoding="ascii")
-
-    def _ready(self) -> bool:
-        return (self.folder / "pcscd.comm").exists() and set(self.ports) <= _listening()
 
     def _log(self) -> str:
         with suppress(OSError):
             return (self.folder / "log").read_text(encoding="utf-8", errors="replace").strip()[-500:] or "nothing"
         return "nothing"
+
+    @staticmethod
+    def _is_ready(process: "subprocess.Popen[bytes]") -> bool:
+        assert process.stdout is not None
+        with selectors.DefaultSelector() as events:
+            events.register(process.stdout, selectors.EVENT_READ)
+            return bool(events.select(START_S)) and os.read(process.stdout.fileno(), len(READY)) == READY
 
 
 def _title(pair: int) -> str:
@@ -177,28 +172,11 @@ def _title(pair: int) -> str:
     return f"Virtual PCD {pair + 1}" if pair else "Virtual PCD"
 
 
-def _pcscd() -> str | None:
+def _program() -> str | None:
     return shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
-def _works(command: list[str]) -> bool:
-    return not subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode  # noqa: S603
-
-
-def _listening() -> set[int]:
-    """The TCP ports at which somebody listens."""
-    rows = [
-        line.split() for name in ("tcp", "tcp6") if (path := Path("/proc/net") / name).exists() for line in path.read_text().splitlines()
-    ]
-    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == LISTENS}
-
-
-def _free_ports(number: int) -> int:
-    """The first of so many neighbouring ports at which nobody listens. Who looks at the same time begins elsewhere."""
-    start = os.getpid() % len(PORTS)
-    for first in (PORTS[(start + step) % len(PORTS)] for step in range(len(PORTS))):
-        with ExitStack() as bound, suppress(OSError):
-            for port in range(first, first + number):
-                bound.enter_context(socket.socket()).bind(("0.0.0.0", port))  # noqa: S104 - where the driver will listen
-            return first
-    raise NoPcscd(f"{number} free TCP ports in {PORTS[0]}..{PORTS[-1]} expected")
+def _works(*command: str) -> bool:
+    with suppress(FileNotFoundError):
+        return not subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode  # noqa: S603
+    return False

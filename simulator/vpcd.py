@@ -17,16 +17,20 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Protocol as Interface
+from typing import Self
+
+from joren.apdu import SW, Response
 
 from .chip import Chip
 from .memory import PowerCut
 from .protocol import Protocol, T0Card
 
-__all__ = ["GAP_S", "HOST", "PORT", "ChipInSlot", "News", "NoDriver", "SlotCard", "VpcdSlot"]
+__all__ = ["GAP_S", "HOST", "PORT", "ChipInSlot", "News", "NoDriver", "Plug", "SlotCard", "TcpPort", "VpcdSlot"]
 
 HOST, PORT = "127.0.0.1", 35963
 """Where the driver's first slot listens; the second one is a port further."""
@@ -34,25 +38,47 @@ GAP_S = 0.6
 PATIENCE_S = 5
 RETRY_S = 0.2
 INSERT_S = 10.0
+LOOKS = 4
+"""pcscd asks for the ATR twice, powers the card, and asks again; at its next look programs surely have the card."""
 SIZE_MAX = 0xFFFF
-OFF, ON, RESET, TELL_ATR = 0, 1, 2, 4
+TELL_ATR = b"\x04"
+RESETS = (b"\x00", b"\x01", b"\x02")
 TIMEVAL = struct.pack("ll", PATIENCE_S, 0)
 QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+TOO_LONG = Response(b"", SW.WRONG_LENGTH).encode()
+Plug = Callable[[], socket.socket]
+"""Makes a connection to a slot of the driver, and as a text says to which; raises OSError where nobody listens."""
 
 
 class NoDriver(ConnectionError):
     """No driver listens, or it does not look at its slot; says where, and what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class TcpPort:
+    """The way to a slot that is a TCP port; the default is the driver's first."""
+
+    host: str = HOST
+    port: int = PORT
+
+    def __call__(self) -> socket.socket:
+        return socket.create_connection((self.host, self.port), PATIENCE_S)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
 class News(Enum):
     """What became of a slot."""
 
     INSERTED = "inserted"
-    """The driver has the card's ATR."""
+    """Programs have the card."""
     LOST = "lost"
-    """The driver went away; the slot goes on trying."""
+    """The driver went away, or sent what is no message; the slot goes on trying."""
     TORN = "torn"
     """The card's power went in the middle of a command; the card is out."""
+    FAILED = "failed"
+    """What the card did could not be kept (`VpcdSlot.error`); the card is out."""
     REMOVED = "removed"
 
 
@@ -67,7 +93,7 @@ class SlotCard(Interface):
         """Power off and on."""
 
     def exchange(self, apdu: bytes) -> bytes:
-        """The answer to a command; any bytes may come. Raises PowerCut."""
+        """The answer to a command; any bytes may come. Raises PowerCut; after any other exception the card is out."""
 
 
 class ChipInSlot:
@@ -75,18 +101,22 @@ class ChipInSlot:
 
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
-        self._t0 = T0Card(chip) if Protocol.T1.value not in chip.profile.protocols and Protocol.T0.value in chip.profile.protocols else None
+        names = chip.profile.protocols
+        self._t0 = T0Card(chip) if Protocol.T0.value in names and Protocol.T1.value not in names else None
 
     @property
     def atr(self) -> bytes:
+        """The answer to reset."""
         return self.chip.profile.atr
 
     def reset(self) -> None:
-        """Power off and on."""
+        """Power off and on. A tear on order stays so."""
+        left = self.chip.memory.writes_to_cut
         self.chip.power_off()
         if self._t0 is not None:
             self._t0.reset()
         self.chip.power_on()
+        self.chip.memory.cut_after(left)
 
     def exchange(self, apdu: bytes) -> bytes:
         """The answer. With T=0 as drivers make TPDUs of APDUs: P3 is 0 where there is none, and no Le follows data. Raises PowerCut."""
@@ -99,121 +129,156 @@ class ChipInSlot:
         return self._t0.exchange(apdu)
 
 
+class Out(Exception):
+    """The card leaves by itself."""
+
+    def __init__(self, news: News) -> None:
+        super().__init__(news.value)
+        self.news = news
+
+
 class VpcdSlot:
     """A slot of the driver and the card that belongs in it. `told`, called in the slot's thread, hears what happens."""
 
-    def __init__(self, card: SlotCard, port: int = PORT, host: str = HOST, told: Callable[[News], None] = lambda _: None) -> None:
+    def __init__(self, card: SlotCard, plug: Plug | None = None, told: Callable[[News], None] = lambda _: None) -> None:
         self.card = card
-        self.address = (host, port)
+        self.plug: Plug = plug or TcpPort()
         self.busy = Lock()
         """Held while the card does anything."""
+        self.error: Exception | None = None
         self._told = told
         self._buffer = memoryview(bytearray(SIZE_MAX))
         self._socket: socket.socket | None = None
         self._thread: Thread | None = None
         self._leaving = Event()
         self._seen = Event()
+        self._looks = 0
         self._left_at = 0.0
 
     @property
     def inserted(self) -> bool:
-        """Whether the driver has the card."""
+        """Whether programs have the card."""
         return self._seen.is_set()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether the card is in, or goes in when there is a driver."""
+        return self._thread is not None and self._thread.is_alive()
+
     def insert(self, timeout_s: float | None = INSERT_S) -> None:
-        """Puts the card in; returns when the driver has its ATR. Raises NoDriver if it has not after `timeout_s`, ValueError if it is in.
+        """Puts the card in; returns when programs have it. Raises NoDriver if it has not after `timeout_s`, ValueError if it is in.
 
         None: returns at once, and the card goes in when there is a driver.
         """
-        if self._thread is not None and self._thread.is_alive():
+        if self.wanted:
             raise ValueError("the card is in already")
         self.remove()
-        self._thread = Thread(target=self._run, name=f"vpcd {self.address[1]}", daemon=True)
+        self._thread = Thread(target=self._run, name=f"card in {self.plug}", daemon=True)
         self._thread.start()
         if timeout_s is not None and not self._seen.wait(timeout_s):
             self.remove()
-            where = f"{self.address[0]}:{self.address[1]}"
-            raise NoDriver(f"{where}: a driver that takes the card expected, none came within {timeout_s:g} s; start pcscd with vpcd")
+            raise NoDriver(f"{self.plug}: a driver that takes the card expected, none came within {timeout_s:g} s; start pcscd with vpcd")
 
     def remove(self) -> None:
-        """Pulls the card out, if it is in; whatever it does it does to the end."""
+        """Pulls the card out, if it is in; a command under way is done to its end. pcscd sees it at its next look, within 0.4 s."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
         self._leaving.set()
         with self.busy:
             if self._socket is not None:
-                _shut(self._socket)
+                with suppress(OSError):  # the driver may be quicker
+                    self._socket.shutdown(socket.SHUT_RDWR)
         thread.join()
         self._leaving.clear()
 
-    def __enter__(self) -> "VpcdSlot":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.remove()
 
     def _run(self) -> None:
-        news = News.REMOVED
-        self._leaving.wait(self._left_at + GAP_S - monotonic())
-        while not self._leaving.is_set():
+        """Connects and serves, again and again, until the card leaves or is out."""
+        pause = self._left_at + GAP_S - monotonic()
+        while not self._leaving.wait(pause):
+            pause = RETRY_S
             try:
-                with socket.create_connection(self.address, PATIENCE_S) as connection:
-                    news = self._serve(connection)
+                with self.plug() as connection:
+                    self._serve(connection)
+            except Out as out:
+                news = out.news
             except OSError:
                 news = News.LOST
             if self._seen.is_set():
                 self._seen.clear()
-                self._left_at = monotonic()
-                self._told(News.REMOVED if self._leaving.is_set() else news)
-            if news is News.TORN:
+                self._left_at, pause = monotonic(), GAP_S
+            elif news is News.LOST:
+                continue
+            self._told(news)
+            if news is not News.LOST:
                 break
-            self._leaving.wait(RETRY_S)
 
-    def _serve(self, connection: socket.socket) -> News:
+    def _serve(self, connection: socket.socket) -> None:
+        """One connection, until it ends. Raises OSError where it breaks, Out."""
         connection.settimeout(None)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEVAL)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, TIMEVAL)
+        self._looks = 0
         with self.busy:
             self._socket = connection
-            self.card.reset()
         try:
-            while not self._leaving.is_set() and (message := self._receive(connection)) is not None:
-                with self.busy:
-                    self._answer(connection, message)
-        except PowerCut:
-            return News.TORN
+            self._act(None)
+            while not self._leaving.is_set():
+                self._answer(connection, self._receive(connection))
+        except OSError:
+            if not self._leaving.is_set():
+                raise
         finally:
             with self.busy:
                 self._socket = None
-                self.card.reset()
-        return News.LOST
+        raise Out(News.REMOVED)
 
     def _answer(self, connection: socket.socket, message: bytes) -> None:
-        if len(message) > 1 or message[0] not in (OFF, ON, RESET, TELL_ATR):
-            _send(connection, self.card.exchange(message))
-        elif message[0] == TELL_ATR:
+        if message == TELL_ATR:
             _send(connection, self.card.atr)
-            if not self._seen.is_set():
+            self._looks += 1
+            if self._looks == LOOKS:
                 self._seen.set()
                 self._told(News.INSERTED)
+        elif message in RESETS:
+            self._act(None)
         else:
-            self.card.reset()
+            _send(connection, self._act(message))
 
-    def _receive(self, connection: socket.socket) -> bytes | None:
-        """The next message; None at the end of the connection, of half a message, and of an empty one, which is none."""
+    def _act(self, apdu: bytes | None) -> bytes:
+        """What the card answers to a command; None: it is reset. Raises Out."""
+        try:
+            with self.busy:
+                if apdu is not None:
+                    return self.card.exchange(apdu)
+                self.card.reset()
+                return b""
+        except PowerCut:
+            with self.busy:
+                self.card.reset()
+            raise Out(News.TORN) from None
+        except Exception as error:
+            self.error = error
+            raise Out(News.FAILED) from error
+
+    def _receive(self, connection: socket.socket) -> bytes:
+        """The next message. Raises OSError: ConnectionError at the end, where there is half a message, and an empty one, which is none."""
         while True:
-            try:
+            with suppress(BlockingIOError):  # for so long nothing came, and that is all right
                 head = self._take(connection, 2)
-            except BlockingIOError:  # nothing to do is nothing bad
-                continue
-            break
+                break
         size = int.from_bytes(head)
-        if len(head) < 2 or not size:
-            return None
-        body = self._take(connection, size)
-        return bytes(body) if len(body) == size else None
+        body = self._take(connection, size) if len(head) == 2 and size else b""
+        if not size or len(body) < size:
+            raise ConnectionError(f"{self.plug}: a message expected, {len(body)} bytes of {size} came")
+        return bytes(body)
 
     def _take(self, connection: socket.socket, size: int) -> memoryview:
         """So many bytes; fewer where the other side went away or takes its time. Raises BlockingIOError if none come at all."""
@@ -224,9 +289,6 @@ class VpcdSlot:
 
 def _send(connection: socket.socket, answer: bytes) -> None:
     """In one go, so that it is one packet."""
+    if len(answer) > SIZE_MAX:
+        answer = TOO_LONG
     connection.sendall(len(answer).to_bytes(2) + answer)
-
-
-def _shut(connection: socket.socket) -> None:
-    with suppress(OSError):  # the driver may be quicker
-        connection.shutdown(socket.SHUT_RDWR)

@@ -36,7 +36,7 @@ class PcscdKit:
 
     def slot(self, chip: Chip, number: int = 0) -> VpcdSlot:
         """A slot (0 or 1) for a chip; `insert()` puts it in, `remove()` pulls it out, and the end of the test does."""
-        return self._slots.enter_context(VpcdSlot(ChipInSlot(chip), self.pcscd.ports[number]))
+        return self._slots.enter_context(VpcdSlot(ChipInSlot(chip), self.pcscd.slot(number)))
 
     def empty(self) -> None:
         """Takes all cards out."""
