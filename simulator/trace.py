@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from joren.apdu import Command, MalformedCommand, MalformedResponse, Response
 
-from .reader import Reader
+from .reader import Observer, Reader
 
 __all__ = ["FORMAT", "VERSION", "BadTrace", "Difference", "Line", "TraceWriter", "read_trace", "replay"]
 
@@ -59,6 +59,12 @@ class Difference:
     came: str
 
 
+class Observed(Protocol):
+    """What tells what happens at it, as a Reader does."""
+
+    observers: list[Observer]
+
+
 class TraceWriter:
     """Writes what happens at readers. `clock` gives seconds, or is None for a trace that is the same each time."""
 
@@ -72,7 +78,7 @@ class TraceWriter:
         self._with_secrets = with_secrets
         self._write({"format": FORMAT, "version": VERSION, "secrets": with_secrets})
 
-    def attach(self, reader: Reader) -> None:
+    def attach(self, reader: Observed) -> None:
         """From now on all that happens at this reader is written."""
         reader.observers.append(self.observe)
 
