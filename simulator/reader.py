@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Never
 
 from joren.apdu import Command, LinkLost, Response
+from joren.apdu.trace import Observer
 
 from .chip import Chip
 from .memory import PowerCut
@@ -16,7 +17,7 @@ from .profile import Profile
 from .protocol import Protocol, T0Card, slot_protocol
 from .work import Work
 
-__all__ = ["Loss", "Losses", "Meter", "Observer", "Reader", "When"]
+__all__ = ["Loss", "Losses", "Meter", "Reader", "When"]
 
 
 class When(Enum):
@@ -45,10 +46,6 @@ class Losses:
         """What happens to the APDU that is about to be sent."""
         self._seen += 1
         return self._when.get(self._seen)
-
-
-Observer = Callable[[str, str, Command | None, Response | None], None]
-"""Called with the reader's name, an event (`apdu`, `insert`, `remove`, `reset`), the command, and the response if one arrived."""
 
 
 Meter = Callable[[Chip, Protocol, Command, Response, Work], None]
