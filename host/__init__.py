@@ -3,7 +3,7 @@
 from joren.apdu import LinkLost, MacMismatch
 
 from .aio import InThread, in_thread
-from .dialog import Ask, AsyncTransmit, Dialog, Done, Slot, feed, resume, run, run_async, start
+from .dialog import Ask, AsyncTransmit, Dialog, Done, Slot, chained, feed, resume, run, run_async, start
 from .errors import CardFault, CardLost, CardRefused, DialogError, HostError, JournalError, VaultError
 from .fate import Fate
 from .holder import Acceptor, KeyHolder, shop_card_id
@@ -62,6 +62,7 @@ __all__ = [
     "Till",
     "Vault",
     "VaultError",
+    "chained",
     "change_pin",
     "feed",
     "in_thread",

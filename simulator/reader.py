@@ -6,6 +6,7 @@ PC/SC readers do; joren.host.dialog puts the answers together."""
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from threading import Lock
 from typing import Never
 
 from joren.apdu import Command, LinkLost, Response
@@ -62,6 +63,7 @@ class Reader:
         self.protocol = Protocol.T1
         self.meter: Meter | None = None
         self._wanted = protocol
+        self._in_hand = Lock()
         self._t0: T0Card | None = None
         self._profile: Profile | None = None
         self.losses: Losses | None = None
@@ -111,7 +113,15 @@ class Reader:
         return self.chip.power_on()
 
     def transmit(self, command: Command) -> Response:
-        """Sends a command. Raises LinkLost if there is no powered card, or the link breaks on the way."""
+        """Sends a command. Raises LinkLost if no card is there or the link breaks on the way; ValueError inside another command."""
+        if not self._in_hand.acquire(blocking=False):
+            raise ValueError(f"{self.name}: a command is under way in another thread; a reader is for one thread at a time")
+        try:
+            return self._transmit(command)
+        finally:
+            self._in_hand.release()
+
+    def _transmit(self, command: Command) -> Response:
         chip = self.chip
         if chip is None or not self.powered:
             raise LinkLost(f"{self.name}: no card")
