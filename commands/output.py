@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from joren.apdu.trace import BadTrace
 from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError, LinkLost, VaultError
 from joren.host.pcsc_errors import ReaderError, ReaderLost
 from joren.host.production_report import BadReport
@@ -21,7 +22,6 @@ from joren.host.replay.log import BadLog
 from joren.simulator.chip import DoesNotFit
 from joren.simulator.image import BadImage
 from joren.simulator.profile import BadProfile
-from joren.simulator.trace import BadTrace
 from joren.simulator.wire import NoWire
 
 __all__ = ["Commands", "Failure", "bar", "console", "json_line", "json_option", "reply", "table", "wants_json"]
