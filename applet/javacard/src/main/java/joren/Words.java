@@ -1,0 +1,59 @@
+package joren;
+
+/**
+ * Unsigned arithmetic on words of 16 bits, as a card without 32-bit arithmetic has them.
+ *
+ * The lower word of a product is (short) (a * b); of a remainder, (short) (n - quotient * divisor): both need no more than the lower words.
+ */
+final class Words {
+    static final short MOST = -1;
+    static final short BYTE = 0xFF;
+
+    private static final short NEGATIVE_ZERO = (short) 0x8000;
+
+    private Words() {
+    }
+
+    static boolean below(short a, short b) {
+        return (short) (a ^ NEGATIVE_ZERO) < (short) (b ^ NEGATIVE_ZERO);
+    }
+
+    /** The sum, or the largest word where it is more. */
+    static short addSaturating(short a, short b) {
+        short sum = (short) (a + b);
+        return below(sum, b) ? MOST : sum;
+    }
+
+    /** The upper word of a product, from four products of bytes. No sum of the middle ones passes 16 bits. */
+    static short upper(short a, short b) {
+        short aHigh = (short) ((a >> 8) & BYTE);
+        short aLow = (short) (a & BYTE);
+        short bHigh = (short) ((b >> 8) & BYTE);
+        short bLow = (short) (b & BYTE);
+        short middle = (short) (aHigh * bLow + (((short) (aLow * bLow) >> 8) & BYTE));
+        short other = (short) (aLow * bHigh + (middle & BYTE));
+        return (short) (aHigh * bHigh + ((middle >> 8) & BYTE) + ((other >> 8) & BYTE));
+    }
+
+    /** (word * share) >> 8 for a share of 0..256. */
+    static short part(short word, short share) {
+        return (short) (((word >> 8) & BYTE) * share + (((short) ((word & BYTE) * share) >> 8) & BYTE));
+    }
+
+    /** The word with zeros from the left; bits is 1..15. */
+    static short shiftRight(short word, short bits) {
+        return (short) (((word >> 1) & 0x7FFF) >> (short) (bits - 1));
+    }
+
+    /** (rest * 65536 + word) / divisor by long division, four bits a step; the rest is below the divisor, the divisor at most 2048. */
+    static short quotient(short rest, short word, short divisor) {
+        short quotient = 0;
+        for (byte step = 0; step < 4; step++) {
+            rest = (short) ((rest << 4) | ((word >> 12) & 0x0F));
+            word = (short) (word << 4);
+            quotient = (short) ((quotient << 4) | (rest / divisor));
+            rest = (short) (rest % divisor);
+        }
+        return quotient;
+    }
+}
