@@ -154,10 +154,11 @@ final class Rank {
         short gap = (short) (hour - last);
         if (gap != 0) {
             short slot = (short) (ro + SLOTS);
-            for (short at = (short) (so + VALUES); at < (short) (so + STATE_SIZE); at += VALUE_SIZE) {
+            short end = (short) (so + STATE_SIZE);
+            for (short at = (short) (so + VALUES); at < end; at += VALUE_SIZE) {
                 short rate = Util.getShort(rules, slot);
                 if (rate != 0) {
-                    age(state, at, steps(rate, last, gap));
+                    age(state, at, rate, last, gap);
                 }
                 slot += SLOT_SIZE;
             }
@@ -167,34 +168,51 @@ final class Rank {
         return hour;
     }
 
-    /** G(last + gap) - G(last) of REQ-RANK-08: the upper word of gap * rate, and the carry of the lower words. */
-    private static short steps(short rate, short last, short gap) {
-        short low = (short) (gap * rate);
+    /** REQ-RANK-08, REQ-RANK-09. G(last + gap) - G(last) is the upper word of gap * rate, and the carry of the lower words. */
+    private static void age(byte[] state, short at, short rate, short last, short gap) {
         short steps = Words.upper(gap, rate);
-        return Words.below((short) (low + (short) (last * rate)), low) ? (short) (steps + 1) : steps;
-    }
-
-    /** REQ-RANK-09. */
-    private static void age(byte[] state, short at, short steps) {
-        short high = Util.getShort(state, at);
-        short low = Util.getShort(state, (short) (at + 2));
+        short low = (short) (gap * rate);
+        if ((short) ((low + last * rate) ^ Words.SIGN) < (short) (low ^ Words.SIGN)) {
+            steps++;
+        }
         short factor = FALL_FACTORS[(short) (steps & 63)];
         if (factor != 0) {
-            short under = Words.upper(low, factor);
-            low = (short) (high * factor + under);
-            high = Words.upper(high, factor);
-            if (Words.below(low, under)) {
-                high++;
-            }
+            fall(state, at, (short) ((factor >> 8) & Words.BYTE), (short) (factor & Words.BYTE));
         }
         short halvings = (short) ((steps >> 6) & 0x3FF);
+        if (halvings != 0) {
+            halve(state, at, halvings);
+        }
+    }
+
+    /** value * factor >> 16, byte after byte from the lowest: what is carried is at most 65535 each time. */
+    private static void fall(byte[] state, short at, short factorHigh, short factorLow) {
+        short digit = (short) (state[(short) (at + 3)] & Words.BYTE);
+        short carry = (short) (digit * factorHigh + (((short) (digit * factorLow) >> 8) & Words.BYTE));
+        digit = (short) (state[(short) (at + 2)] & Words.BYTE);
+        short sum = (short) (digit * factorLow + (carry & Words.BYTE));
+        carry = (short) (digit * factorHigh + ((carry >> 8) & Words.BYTE) + ((sum >> 8) & Words.BYTE));
+        digit = (short) (state[(short) (at + 1)] & Words.BYTE);
+        sum = (short) (digit * factorLow + (carry & Words.BYTE));
+        state[(short) (at + 3)] = (byte) sum;
+        carry = (short) (digit * factorHigh + ((carry >> 8) & Words.BYTE) + ((sum >> 8) & Words.BYTE));
+        digit = (short) (state[at] & Words.BYTE);
+        sum = (short) (digit * factorLow + (carry & Words.BYTE));
+        state[(short) (at + 2)] = (byte) sum;
+        Util.setShort(state, at, (short) (digit * factorHigh + ((carry >> 8) & Words.BYTE) + ((sum >> 8) & Words.BYTE)));
+    }
+
+    /** value >> halvings, of which there are some. */
+    private static void halve(byte[] state, short at, short halvings) {
+        short high = Util.getShort(state, at);
+        short low = Util.getShort(state, (short) (at + 2));
         if (halvings >= 32) {
             high = 0;
             low = 0;
         } else if (halvings >= 16) {
             low = halvings == 16 ? high : Words.shiftRight(high, (short) (halvings - 16));
             high = 0;
-        } else if (halvings > 0) {
+        } else {
             low = (short) (Words.shiftRight(low, halvings) | (high << (short) (16 - halvings)));
             high = Words.shiftRight(high, halvings);
         }
@@ -222,30 +240,31 @@ final class Rank {
         state[(short) (so + RANK)] = rank;
     }
 
-    /** REQ-RANK-11, REQ-RANK-12: n / 10000 is (n / 16) / 625. */
+    /** REQ-RANK-11, REQ-RANK-12. */
     private static short earn(byte[] state, short so, byte[] rules, short ro, byte[] order, short oo) {
-        short rate = Util.getShort(rules, (short) (ro + RATE_BP + 2 * state[(short) (so + RANK)]));
-        short factor = (short) (order[(short) (oo + FACTOR)] & Words.BYTE);
-        if (factor != X1) {
-            short over = Words.upper(rate, factor);
-            rate = over >= X1 ? Words.MOST : Words.quotient(over, (short) (rate * factor), X1);
-        }
+        short rate = rate(Util.getShort(rules, (short) (ro + RATE_BP + 2 * state[(short) (so + RANK)])),
+            (short) (order[(short) (oo + FACTOR)] & Words.BYTE));
         short carry = Util.getShort(state, (short) (so + CARRY));
         short high = Util.getShort(order, (short) (oo + AMOUNT));
         short low = Util.getShort(order, (short) (oo + AMOUNT + 2));
-        short top = Words.upper(high, rate);
-        short bottom = (short) (low * rate + carry);
+        short top = 0;
         short middle = Words.upper(low, rate);
+        short bottom = (short) (low * rate + carry);
         if (Words.below(bottom, carry)) {
             middle++;
         }
-        high = (short) (high * rate);
-        middle += high;
+        if (high != 0) {
+            top = Words.upper(high, rate);
+            high = (short) (high * rate);
+            middle += high;
+            if (Words.below(middle, high)) {
+                top++;
+            }
+        }
         short points = Util.getShort(rules, (short) (ro + POINTS_CAP));
         carry = 0;
-        if (top == 0 && !Words.below(middle, high) && Words.below(middle, CARRY_DIVISOR)) {
-            short quotient = Words.quotient((short) (middle >> 4), (short) ((middle << 12) | ((bottom >> 4) & 0x0FFF)),
-                (short) (CARRY_DIVISOR / 16));
+        if (top == 0 && middle >= 0 && middle < CARRY_DIVISOR) {
+            short quotient = quotient(middle, bottom);
             if (!Words.below(points, quotient)) {
                 points = quotient;
                 carry = (short) (bottom - quotient * CARRY_DIVISOR);
@@ -253,6 +272,30 @@ final class Rank {
         }
         Util.setShort(state, (short) (so + CARRY), carry);
         return points;
+    }
+
+    /** The rate by the factor, in tenths: by long division, eight bits a step. */
+    private static short rate(short rate, short factor) {
+        if (factor == X1) {
+            return rate;
+        }
+        short over = Words.upper(rate, factor);
+        if (over >= X1) {
+            return Words.MOST;
+        }
+        rate = (short) (rate * factor);
+        short rest = (short) ((over << 8) | ((rate >> 8) & Words.BYTE));
+        return (short) (((rest / X1) << 8) | (short) ((short) (((rest % X1) << 8) | (rate & Words.BYTE)) / X1));
+    }
+
+    /** A number of 32 bits, its upper word below 10000, by 10000 = 16 * 625: by long division, four bits a step, without the last four. */
+    private static short quotient(short high, short low) {
+        short rest = (short) (((high % 625) << 4) | ((low >> 12) & 0x0F));
+        short quotient = (short) (((high / 625) << 4) | (rest / 625));
+        rest = (short) (((rest % 625) << 4) | ((low >> 8) & 0x0F));
+        quotient = (short) ((quotient << 4) | (rest / 625));
+        rest = (short) (((rest % 625) << 4) | ((low >> 4) & 0x0F));
+        return (short) ((quotient << 4) | (rest / 625));
     }
 
     /** REQ-RANK-13: whether the visit is counted. */
@@ -283,14 +326,14 @@ final class Rank {
         for (short at = (short) (so + VALUES); at < end; at += VALUE_SIZE) {
             if ((Util.getShort(rules, (short) (slot + SLOT_CATEGORIES)) & category) != 0) {
                 short units = Util.getShort(rules, (short) (slot + SLOT_CAP));
-                if (Words.below(amount, units)) {
+                if ((short) (amount ^ Words.SIGN) < (short) (units ^ Words.SIGN)) {
                     units = amount;
                 }
                 if (counted) {
                     units = Words.addSaturating(units, Util.getShort(rules, (short) (slot + SLOT_VISIT)));
                 }
                 short high = (short) (Util.getShort(state, at) + units);
-                if (Words.below(high, units)) {
+                if ((short) (high ^ Words.SIGN) < (short) (units ^ Words.SIGN)) {
                     high = Words.MOST;
                     Util.setShort(state, (short) (at + 2), Words.MOST);
                 }
@@ -313,10 +356,12 @@ final class Rank {
 
     /** REQ-RANK-15. */
     private static void climb(byte[] state, short so, byte[] rules, short ro, short hour) {
-        short score = score(state, so, rules, ro);
+        short score = (short) (score(state, so, rules, ro) ^ Words.SIGN);
         byte level = RANK_MAX;
-        while (Words.below(score, Util.getShort(rules, (short) (ro + CLIMB + 2 * level)))) {
+        short at = (short) (ro + CLIMB + 2 * RANK_MAX);
+        while (score < (short) (Util.getShort(rules, at) ^ Words.SIGN)) {
             level--;
+            at -= 2;
         }
         if (level >= state[(short) (so + RANK)]) {
             state[(short) (so + RANK)] = level;

@@ -8,20 +8,20 @@ package joren;
 final class Words {
     static final short MOST = -1;
     static final short BYTE = 0xFF;
-
-    private static final short NEGATIVE_ZERO = (short) 0x8000;
+    /** What turns the order of unsigned words into that of signed ones: a is below b where (short) (a ^ SIGN) < (short) (b ^ SIGN). */
+    static final short SIGN = (short) 0x8000;
 
     private Words() {
     }
 
     static boolean below(short a, short b) {
-        return (short) (a ^ NEGATIVE_ZERO) < (short) (b ^ NEGATIVE_ZERO);
+        return (short) (a ^ SIGN) < (short) (b ^ SIGN);
     }
 
     /** The sum, or the largest word where it is more. */
     static short addSaturating(short a, short b) {
         short sum = (short) (a + b);
-        return below(sum, b) ? MOST : sum;
+        return (short) (sum ^ SIGN) < (short) (b ^ SIGN) ? MOST : sum;
     }
 
     /** The upper word of a product, from four products of bytes. No sum of the middle ones passes 16 bits. */
@@ -43,17 +43,5 @@ final class Words {
     /** The word with zeros from the left; bits is 1..15. */
     static short shiftRight(short word, short bits) {
         return (short) (((word >> 1) & 0x7FFF) >> (short) (bits - 1));
-    }
-
-    /** (rest * 65536 + word) / divisor by long division, four bits a step; the rest is below the divisor, the divisor at most 2048. */
-    static short quotient(short rest, short word, short divisor) {
-        short quotient = 0;
-        for (byte step = 0; step < 4; step++) {
-            rest = (short) ((rest << 4) | ((word >> 12) & 0x0F));
-            word = (short) (word << 4);
-            quotient = (short) ((quotient << 4) | (rest / divisor));
-            rest = (short) (rest % divisor);
-        }
-        return quotient;
     }
 }
