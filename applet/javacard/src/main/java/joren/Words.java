@@ -44,4 +44,18 @@ final class Words {
     static short shiftRight(short word, short bits) {
         return (short) (((word >> 1) & 0x7FFF) >> (short) (bits - 1));
     }
+
+    /** number / divisor; the divisor is not 0. */
+    static short whole(short number, short divisor) {
+        if (divisor < 0) {
+            return below(number, divisor) ? (short) 0 : (short) 1;
+        }
+        short quotient = (short) ((short) (((number >> 1) & 0x7FFF) / divisor) << 1);
+        return below((short) (number - quotient * divisor), divisor) ? quotient : (short) (quotient + 1);
+    }
+
+    /** number % divisor; the divisor is not 0. */
+    static short remainder(short number, short divisor) {
+        return (short) (number - whole(number, divisor) * divisor);
+    }
 }
