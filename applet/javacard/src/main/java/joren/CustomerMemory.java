@@ -17,10 +17,12 @@ final class CustomerMemory {
     static final short COUNTER_MAX = Words.MOST;
     /** Where a command has its next sheet: one that is made from the one in force, and not yet written. */
     static final short SHEET = Transients.FREE;
+    /** Four bytes more. */
+    static final short REST = SHEET + Codes.SHEET_SIZE;
 
     final Persistent cells;
     final Transients ram;
-    private final short programme;
+    final short programme;
     private final RandomData random = RandomData.getInstance(RandomData.ALG_SECURE_RANDOM);
     private final CardKey[] keys = new CardKey[Persistent.CUSTOMER_KEYS];
 
@@ -70,9 +72,13 @@ final class CustomerMemory {
         random.generateData(ram.session, Transients.NONCE, Transients.NONCE_SIZE);
     }
 
+    boolean hasKey(byte ref) {
+        return cells.keyVersions[(short) (ref - 1)] != 0;
+    }
+
     /** 6A88 for a key that was not personalized (REQ-KEY-1). */
     void checkKey(byte ref) {
-        if (cells.keyVersions[(short) (ref - 1)] == 0) {
+        if (!hasKey(ref)) {
             ISOException.throwIt(Codes.SW_REFERENCED_DATA_NOT_FOUND);
         }
     }
@@ -115,11 +121,25 @@ final class CustomerMemory {
         Checks.mac(ram.scratch, Transients.MAC, mac, offset);
     }
 
-    /** The MAC, 8 bytes, of the record at RECORD in the scratch: RECEIPT, or PROOF under the key that authorized it. Where it ends. */
-    short macOfRecord(byte use, byte ref, byte[] out, short offset) {
-        head(use);
+    /** RECEIPT, 8 bytes, of the record at RECORD in the scratch, before which a head stands. Where it ends. */
+    short receipt(byte[] out, short offset) {
+        return macOfRecord(Codes.USE_RECEIPT, Codes.KEY_RECEIPT, out, offset);
+    }
+
+    /** PROOF, 8 bytes, likewise, under the key that authorized the transaction. Where it ends. */
+    short proof(byte[] out, short offset) {
+        return macOfRecord(Codes.USE_PROOF, ram.scratch[Transients.RECORD + Codes.RECORD_KEY_REF], out, offset);
+    }
+
+    private short macOfRecord(byte use, byte ref, byte[] out, short offset) {
+        ram.scratch[Transients.MESSAGE] = use;
         mac(ref, (short) (Transients.RECORD + Codes.RECORD_SIZE));
         return Util.arrayCopyNonAtomic(ram.scratch, Transients.MAC, out, offset, MAC_SIZE);
+    }
+
+    /** Brings a sheet to SHEET in the scratch. */
+    void fetchSheet(short from) {
+        Util.arrayCopyNonAtomic(cells.sheets, from, ram.scratch, SHEET, Codes.SHEET_SIZE);
     }
 
     /** Where in the log the record of a transaction lies. */
@@ -127,8 +147,9 @@ final class CustomerMemory {
         return (short) (Words.remainder(counter, Codes.LOG_RECORDS) * Codes.RECORD_SIZE);
     }
 
-    /** Brings the record of a transaction, which is still there, to RECORD in the scratch. */
+    /** Brings the record of a transaction, which is still there, to RECORD in the scratch, and a head before it. */
     void fetchRecord(short counter) {
+        head(Codes.USE_RECEIPT);
         Util.arrayCopyNonAtomic(cells.log, place(counter), ram.scratch, Transients.RECORD, Codes.RECORD_SIZE);
     }
 

@@ -24,6 +24,13 @@ final class DoubleWords {
         return high == other ? Words.below(Util.getShort(a, (short) (ao + 2)), Util.getShort(b, (short) (bo + 2))) : Words.below(high, other);
     }
 
+    /** Makes it 0, in RAM. */
+    static void clear(byte[] a, short ao) {
+        Util.setShort(a, ao, (short) 0);
+        Util.setShort(a, (short) (ao + 2), (short) 0);
+    }
+
+    /** To RAM. */
     static void copy(byte[] from, short fo, byte[] to, short offset) {
         Util.arrayCopyNonAtomic(from, fo, to, offset, SIZE);
     }
