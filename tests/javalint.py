@@ -1,9 +1,9 @@
 """What a Java Card applet may not do, found in its class files, as `javap -p -c -s -l -constants` prints them.
 
-How it works. Every method is run on values that stand for many: of a number it is known whether its bits above the 16th may differ from those
-a card has (wide), of an array where it comes from: persistent memory, RAM, the session in RAM, a static field. Calls hand their arguments on,
-fields what was put into them, until nothing new is found; then the rules are asked of every instruction. A branch that cannot be taken is run
-like any other, so what is found may be harmless; what is not found is not there.
+How it works. Every method is run on values that stand for many: of a number it is known whether its bits above the 16th may differ from
+those that a card has (wide), of an array or key where it lies: in persistent memory, in RAM, in the session in RAM, in a static field.
+Calls hand their arguments on, fields what was put into them, until nothing new is found; then the rules are asked of every instruction. A
+branch that cannot be taken is run like any other, so what is found may be harmless; what is not found is not there.
 """
 
 import re
@@ -29,6 +29,7 @@ OUTPUTS = {
     "javacard/security/RandomData.generateData": 0,
     "javacardx/crypto/Cipher.doFinal": 3,
     "javacardx/crypto/Cipher.update": 3,
+    "javacard/framework/AID.getBytes": 0,
 }
 """Calls that write into an array otherwise than the applet's own stores do, and which argument that is."""
 NOT_ATOMIC = {"javacard/framework/Util.arrayCopyNonAtomic": 2, "javacard/framework/Util.arrayFillNonAtomic": 0}
@@ -38,17 +39,18 @@ API = {
     "java/lang/Object": {"<init>"},
     "javacard/framework/Applet": {"<init>", "register", "selectingApplet"},
     "javacard/framework/APDU": {
-        "getBuffer", "getProtocol", "getIncomingLength", "receiveBytes", "sendBytes", "setIncomingAndReceive", "setOutgoing",
-        "setOutgoingAndSend", "setOutgoingLength",
+        "getBuffer", "getCurrentState", "getProtocol", "getIncomingLength", "receiveBytes", "sendBytes", "setIncomingAndReceive",
+        "setOutgoing", "setOutgoingLength",
     },
+    "javacard/framework/AID": {"getBytes"},
     "javacard/framework/ISOException": {"throwIt"},
     "javacard/framework/JCSystem": {
-        "beginTransaction", "commitTransaction", "abortTransaction", "makeTransientByteArray", "makeTransientShortArray",
+        "beginTransaction", "commitTransaction", "abortTransaction", "getAID", "makeTransientByteArray", "makeTransientShortArray",
     },
     "javacard/framework/Util": {
         "arrayCompare", "arrayCopy", "arrayCopyNonAtomic", "arrayFillNonAtomic", "getShort", "makeShort", "setShort",
     },
-    "javacard/security/AESKey": {"setKey"},
+    "javacard/security/AESKey": {"clearKey", "setKey"},
     "javacard/security/KeyBuilder": {"buildKey"},
     "javacard/security/RandomData": {"getInstance", "generateData"},
     "javacard/security/Signature": {"getInstance", "init", "update", "sign"},
@@ -59,8 +61,9 @@ API = {
     },
 }  # fmt: skip
 """What the applet calls of Java Card 3.0.4 and of GlobalPlatform's API; nothing newer is among it."""
-SETS_KEYS = {"CardKey"}
-"""The one class that loads a key object in persistent memory."""
+SETS_KEYS = "CardKey"
+"""The one class that loads key objects in persistent memory: it makes up for cards where that takes part in no transaction."""
+TYPE_AES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class Klass:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A number or a reference: whether it may be wider than a card has it, its value where that is a constant, where an array comes from."""
+    """A number or a reference: whether it may be wider than a card has it, a constant's value, where an array or key lies."""
 
     wide: bool = False
     constant: int | None = None
@@ -434,9 +437,9 @@ class Step:
             self.exact("index")
             self.stack.append(Value(origins=self.pop().origins if kind == "aaload" else (self.pop(), NOWHERE)[1]))
         elif kind in ("bastore", "sastore", "aastore"):
-            self.exact("store")
+            stored = self.exact("store")
             self.exact("index")
-            self._written(self.pop())
+            self._written(self.pop(), forgotten=stored.constant == 0)
         elif kind == "arraylength" or kind in NARROW:
             self.pop()
             self.stack.append(Value())
@@ -473,11 +476,11 @@ class Step:
                 self.pop()
             self.stack.append(Value(origins=self.run.reading.get(owner, name)))
 
-    def _written(self, array: Value) -> None:
-        """What the applet's own stores and the atomic copies write to."""
+    def _written(self, array: Value, *, forgotten: bool = False) -> None:
+        """What the applet's own stores and the atomic copies write to. Whatever becomes of a transaction, RAM may forget."""
         if STATIC in array.origins and self.run.method.name != "<clinit>":
             self.run.find("writes to the array of a static field")
-        if SESSION in array.origins and True in self.open:
+        if SESSION in array.origins and True in self.open and not forgotten:
             self.run.find("writes to the session in RAM inside a transaction, which gives nothing back there")
 
     def _call(self) -> None:
@@ -490,12 +493,13 @@ class Step:
         targets = self.run.reading.targets(owner, name, descriptor) if owner in self.run.reading.classes else []
         origins = self.run.reading.call(targets, tuple(given), self.open)
         if not targets:
-            origins = self._platform(owner, name, given if self.instruction.opcode == "invokestatic" else given[1:])
+            static = self.instruction.opcode == "invokestatic"
+            origins = self._platform(owner, name, given if static else given[1:], NOWHERE if static else given[0].origins)
         if not descriptor.endswith(")V"):
             self.stack.append(Value(origins=origins))
 
-    def _platform(self, owner: str, name: str, given: list[Value]) -> Origins:
-        """A call of the platform's."""
+    def _platform(self, owner: str, name: str, given: list[Value], receiver: Origins) -> Origins:
+        """A call of the platform's: where what comes back lies."""
         api = f"{owner}.{name}"
         inherited = owner in self.run.reading.classes and name in API["javacard/framework/Applet"] | API["java/lang/Object"]
         if not inherited and name not in API.get(owner, ()):
@@ -504,8 +508,10 @@ class Step:
             self.open = frozenset({True})
         elif name in ("commitTransaction", "abortTransaction"):
             self.open = frozenset({False})
-        elif name == "setKey" and self.run.method.owner not in SETS_KEYS:
-            self.run.find("loads a key object: that is for " + ", ".join(sorted(SETS_KEYS)))
+        elif name == "setKey" and self.run.method.owner != SETS_KEYS and receiver != {RAM}:
+            self.run.find(f"loads a key object in persistent memory: that is for {SETS_KEYS}")
+        elif name == "buildKey":
+            return frozenset({PERSISTENT if given[0].constant in (None, TYPE_AES) else RAM})
         if api in OUTPUTS or api in NOT_ATOMIC:
             target = given[(OUTPUTS | NOT_ATOMIC)[api]]
             self._written(target)

@@ -6,8 +6,8 @@ import javacard.framework.Util;
 /**
  * The masters of a shop card: of SHOP and of LOAD two places each, so that an old version and a new one stand side by side (REQ-SPE-2).
  *
- * How it works. A place that is free has the version 0, which is lower than any; so a new version always goes to the place of the lower one. The
- * place of a key is that of its version in keyVersions, and that of its mark in cacheStale.
+ * How it works. A place that is free has the version 0, which is lower than any; so a new version always goes to the place of the lower
+ * one. The place of a key is that of its version in keyVersions, and that of its mark in cacheStale.
  */
 final class ShopMasters {
     static final short PLACES = 2;
@@ -45,6 +45,11 @@ final class ShopMasters {
     /** Where the places of a key_ref begin. */
     static short at(byte keyRef) {
         return keyRef == Codes.KEY_LOAD ? LOAD_AT : SHOP_AT;
+    }
+
+    /** Of which key a place is (REQ-SRD-1). */
+    static byte keyRef(short place) {
+        return place == ADMIN_AT ? Codes.KEY_ADMIN : place < LOAD_AT ? Codes.KEY_SHOP : Codes.KEY_LOAD;
     }
 
     private short version(short place) {

@@ -8,9 +8,10 @@ import javacard.security.RandomData;
 /**
  * The few ways to read and write what a shop card keeps (docs/spec/records.md).
  *
- * How it works. What changes at every command is one sheet, in a ring of sixteen: a change writes the next place of the ring, and the highest
- * generation says which sheet is in force (REQ-REC-7). RAM remembers the place until the card is deselected; it learns a new one after the commit
- * only, so it never names a sheet that was rolled back. A command makes entry and next sheet in the scratch, then commits both.
+ * How it works. What changes at every command is one sheet, in a ring of sixteen: a change writes the next place of the ring, and the
+ * highest generation says which sheet is in force (REQ-REC-7). RAM remembers the place until the card is deselected; it learns a new one
+ * after the commit only, so it never names a sheet that was rolled back. A command makes entry and next sheet in the scratch, then commits
+ * both.
  */
 final class ShopMemory {
     /** Where a command has its entry, with room for the ending behind it, and its next sheet. */
@@ -18,17 +19,17 @@ final class ShopMemory {
     static final short ENDING = ENTRY + Codes.ENTRY_SIZE;
     static final short SHEET = ENDING + 1;
     static final short NO_SALE = -1;
+    static final short CHALLENGE_SIZE = 8;
 
     private static final byte TERMINAL = 4;
     private static final short RECORD_SIZE = Persistent.SHOP_LOG_RECORD_SIZE;
     private static final byte CHALLENGE_THERE = 1;
-    private static final short CHALLENGE_SIZE = 8;
     private static final byte VOID = (byte) 0x80;
 
     final Persistent cells;
     final Transients ram;
     final ShopMasters masters;
-    private final short programme;
+    final short programme;
     private final RandomData random = RandomData.getInstance(RandomData.ALG_SECURE_RANDOM);
 
     ShopMemory(Persistent cells, Transients ram, short programme) {
@@ -101,9 +102,9 @@ final class ShopMemory {
         ram.session[Transients.PLACE_KNOWN] = (byte) (place() + 1);
     }
 
-    /** Adds 1 to a count in the scratch, of those that never overflow. */
-    private void count(short field) {
-        DoubleWords.addSaturating(ram.scratch, field, (short) 0, (short) 1);
+    /** Adds 1 to a count of the sheet in the scratch, which stops at its most. */
+    void count(short field) {
+        DoubleWords.addSaturating(ram.scratch, (short) (SHEET + field), (short) 0, (short) 1);
     }
 
     /** The next sequence, u32: terminal, and the count of the sheet in force. Where it ends. */
@@ -132,7 +133,10 @@ final class ShopMemory {
         return found;
     }
 
-    /** The first free slot from count mod 16 on, cyclically (REQ-REC-8); 940B if there is none. The count is that of the sheet in the scratch. */
+    /**
+     * The first free slot from count mod 16 on, cyclically (REQ-REC-8); 940B if there is none. The count is that of the sheet in the
+     * scratch.
+     */
     byte freeSlot() {
         byte slot = (byte) (ram.scratch[(short) (SHEET + 3)] & 0x0F);
         for (byte tried = 0; tried < Codes.PENDING_ENTRIES; tried++) {
@@ -170,12 +174,12 @@ final class ShopMemory {
     }
 
     /**
-     * Opens the entry in the scratch with the sheet there, which has its ceilings already, in one go (REQ-CMP-3). An outstanding challenge ends:
-     * evidence from before the entry was there proves nothing of it (REQ-CHA-1).
+     * Opens the entry in the scratch with the sheet there, which has its ceilings already, in one go (REQ-CMP-3). An outstanding challenge
+     * ends: evidence from before the entry was there proves nothing of it (REQ-CHA-1).
      */
     void open(byte slot) {
         endChallenge();
-        count((short) (SHEET + Codes.SHOP_SHEET_COUNT));
+        count(Codes.SHOP_SHEET_COUNT);
         JCSystem.beginTransaction();
         Util.arrayCopy(ram.scratch, ENTRY, cells.pending, (short) (slot * Codes.ENTRY_SIZE), Codes.ENTRY_SIZE);
         putSheet();
@@ -209,14 +213,14 @@ final class ShopMemory {
     }
 
     /**
-     * Frees the slot, logs the entry in the scratch, marks the sale that became void, and writes the sheet in the scratch, which has its totals and
-     * ceilings already, in one go (REQ-RAT-5).
+     * Frees the slot, logs the entry in the scratch, marks the sale that became void, and writes the sheet in the scratch, which has its
+     * totals and ceilings already, in one go (REQ-RAT-5).
      */
     void close(short slot, byte ending, short sale) {
         byte[] scratch = ram.scratch;
         scratch[ENDING] = ending;
         short place = logPlace(Util.getShort(scratch, (short) (SHEET + Codes.SHOP_SHEET_CLOSED + 2)));
-        count((short) (SHEET + Codes.SHOP_SHEET_CLOSED));
+        count(Codes.SHOP_SHEET_CLOSED);
         JCSystem.beginTransaction();
         cells.pending[(short) (slot * Codes.ENTRY_SIZE)] = 0;
         if (sale != NO_SALE) {
@@ -235,8 +239,8 @@ final class ShopMemory {
     }
 
     /**
-     * Raises the ceilings by a refill (number u16, points u32, money u32) whose number is the next; else 9407, 6985 or 6A80 (REQ-REF-1). One
-     * write, in the caller's transaction; as several may stand in one, the place is looked for anew, and RAM has forgotten it (see forgetPlace).
+     * Raises the ceilings by a refill (number u16, points u32, money u32) whose number is the next; else 9407, 6985 or 6A80 (REQ-REF-1).
+     * One write, in the caller's transaction. Whether that will be committed is not known here, so RAM forgets the place.
      */
     void refill(byte[] source, short offset) {
         byte[] scratch = ram.scratch;
@@ -254,12 +258,8 @@ final class ShopMemory {
             ISOException.throwIt(Codes.SW_WRONG_DATA);
         }
         Util.setShort(scratch, (short) (SHEET + Codes.SHOP_SHEET_REFILLS), refills);
-        putSheet();
-    }
-
-    /** Before a transaction in which there may be a refill: whether that will be committed is not known there. */
-    void forgetPlace() {
         ram.session[Transients.PLACE_KNOWN] = 0;
+        putSheet();
     }
 
     /** A new challenge (REQ-CHA-1), 8 bytes. */
@@ -281,7 +281,10 @@ final class ShopMemory {
         Util.arrayFillNonAtomic(ram.session, Transients.CHALLENGE, (short) (CHALLENGE_SIZE + 1), (byte) 0);
     }
 
-    /** Begins a message about a customer card in the scratch: use, programme, and what the command has, from its card_id on. Where it goes on. */
+    /**
+     * Begins a message about a customer card in the scratch: use, programme, and what the command has, from its card_id on. Where it goes
+     * on.
+     */
     short head(byte use, byte[] card, short offset, short length) {
         ram.scratch[Transients.MESSAGE] = use;
         short at = Util.setShort(ram.scratch, (short) (Transients.MESSAGE + 1), programme);
