@@ -34,8 +34,8 @@ abstract class CardApplet extends Applet {
     final boolean development;
 
     /**
-     * From install parameters: AID, control information, and what is the applet's (GlobalPlatform: the value of C9): nothing, 01 for a chip
-     * for development, or what the channel takes. Anything else: 6A80.
+     * From install parameters: AID, control information, and what is the applet's (GlobalPlatform: the value of C9): nothing, 01 for a
+     * chip for development, or what the channel takes. Anything else: 6A80.
      */
     CardApplet(byte[] role, byte[] parameters, short offset, byte length) {
         short end = (short) (offset + length);
@@ -105,8 +105,8 @@ abstract class CardApplet extends Applet {
     }
 
     /**
-     * The length of the data field, all of which is in the buffer then. With T=0 a card does not see whether P3 is a length of data: it is for
-     * the commands that have data. Elsewhere the runtime knows, and some refuse to receive where there is none.
+     * The length of the data field, all of which is in the buffer then. With T=0 a card does not see whether P3 is a length of data: it
+     * is for the commands that have data. Elsewhere the runtime knows, and some refuse to receive where there is none.
      */
     private static short receive(APDU apdu, byte[] buffer) {
         boolean t0 = (APDU.getProtocol() & APDU.PROTOCOL_TYPE_MASK) == APDU.PROTOCOL_T0;

@@ -7,9 +7,9 @@ import javacard.security.KeyBuilder;
 /**
  * An AES-128 key in persistent memory.
  *
- * How it works. The bytes are the truth, and take part in transactions; whether loading a key object does is the chip's affair. So a key is
- * stored together with a mark that its object is stale, and loaded at its next use, outside any transaction. A key with a Mac of its own
- * leaves that initialised, so that a tap loads and initialises nothing.
+ * How it works. The bytes are the truth, and take part in transactions; whether loading a key object does is the chip's affair. So a key
+ * is stored together with a mark that its object is stale, and loaded at its next use, outside any transaction. A key with a Mac of its
+ * own leaves that initialised, so that a tap loads and initialises nothing.
  */
 final class CardKey {
     private static final byte FRESH = 0;

@@ -104,8 +104,8 @@ public final class CustomerApplet extends CardApplet {
                 data.personalization().storeData(buffer, lc);
                 return 0;
             case Codes.INS_SET_STATUS:
-                check(apdu, p1 == STATUS_OF_INSTANCE && LifeCycle.isTarget(p2), lc == CustomerMemory.MAC_SIZE || lc == 0 && channel.isOpen(),
-                    (short) 0, Codes.CUSTOMER_SET_STATUS_IN);
+                check(apdu, p1 == STATUS_OF_INSTANCE && LifeCycle.isTarget(p2),
+                    lc == CustomerMemory.MAC_SIZE || lc == 0 && channel.isOpen(), (short) 0, Codes.CUSTOMER_SET_STATUS_IN);
                 setStatus(buffer, p2, lc);
                 return 0;
             default:

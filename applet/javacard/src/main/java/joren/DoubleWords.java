@@ -21,7 +21,10 @@ final class DoubleWords {
     static boolean below(byte[] a, short ao, byte[] b, short bo) {
         short high = Util.getShort(a, ao);
         short other = Util.getShort(b, bo);
-        return high == other ? Words.below(Util.getShort(a, (short) (ao + 2)), Util.getShort(b, (short) (bo + 2))) : Words.below(high, other);
+        if (high != other) {
+            return Words.below(high, other);
+        }
+        return Words.below(Util.getShort(a, (short) (ao + 2)), Util.getShort(b, (short) (bo + 2)));
     }
 
     /** Makes it 0, in RAM. */

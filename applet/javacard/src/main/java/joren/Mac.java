@@ -8,8 +8,8 @@ import javacard.security.Signature;
 /**
  * AES-CMAC (NIST SP 800-38B): the chip's own, or made from its CBC-MAC.
  *
- * How it works. A CMAC is the CBC-MAC of a message whose last block is padded where it is not whole, and then masked with K1 or K2. The masks
- * come from the CBC-MAC of a block of zeros and are made for each MAC, in RAM, so that nothing made from a key stays anywhere.
+ * How it works. A CMAC is the CBC-MAC of a message whose last block is padded where it is not whole, and then masked with K1 or K2. The
+ * masks come from the CBC-MAC of a block of zeros and are made for each MAC, in RAM, so that nothing made from a key stays anywhere.
  */
 final class Mac {
     static final short SIZE = 16;

@@ -64,7 +64,7 @@ final class Persistent {
         keyLoadMaster0 = customer ? null : new byte[KEY_SIZE];
         keyLoadMaster1 = customer ? null : new byte[KEY_SIZE];
 
-        log = new byte[customer ? (short) (Codes.LOG_RECORDS * Codes.RECORD_SIZE) : (short) (Codes.SHOP_LOG_RECORDS * SHOP_LOG_RECORD_SIZE)];
+        log = customer ? new byte[Codes.LOG_RECORDS * Codes.RECORD_SIZE] : new byte[Codes.SHOP_LOG_RECORDS * SHOP_LOG_RECORD_SIZE];
         keyVersions = new byte[customer ? CUSTOMER_KEYS : SHOP_KEYS];
         cacheStale = new byte[customer ? CUSTOMER_KEYS : SHOP_KEYS];
     }

@@ -8,9 +8,10 @@ import javacard.framework.Util;
 /**
  * STORE DATA, for both cards: before issuance, and after it by the issuer (REQ-PER-1 to REQ-PER-6, REQ-SPE-1).
  *
- * How it works. A block is whole DGIs, all stored in one transaction or none: a refusal leaves the transaction open, and the runtime takes it
- * back. A block comes through a secure channel, keys and PINs in it under the Key-DEK too; in the clear it is taken on a chip for development
- * alone. Of an issued card the issuer may change some DGIs, and the card must be complete after every block, as it was when it was issued.
+ * How it works. A block is whole DGIs, all stored in one transaction or none: a refusal leaves the transaction open, and the runtime
+ * takes it back. A block comes through a secure channel, keys and PINs in it under the Key-DEK too; in the clear it is taken on a chip
+ * for development alone. Of an issued card the issuer may change some DGIs, and the card must be complete after every block, as it was
+ * when it was issued.
  */
 final class Personalization {
     static final short KEY_DGI_SIZE = Persistent.KEY_SIZE + 1;

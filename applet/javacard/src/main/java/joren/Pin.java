@@ -7,8 +7,8 @@ import javacard.framework.Util;
 /**
  * PIN and PUK of the customer card (REQ-PIN-1 to REQ-PIN-4).
  *
- * How it works. The lowered try counter is written, outside any transaction, before the comparison, so that pulling the card after a wrong
- * guess gains nothing. Whether the PIN has been verified is one byte of RAM.
+ * How it works. The lowered try counter is written, outside any transaction, before the comparison, so that pulling the card after a
+ * wrong guess gains nothing. Whether the PIN has been verified is one byte of RAM.
  */
 final class Pin {
     private static final byte NONE = (byte) 0xFF;

@@ -15,6 +15,7 @@ final class Proof {
 
     private static final short ASKED = ISO7816.OFFSET_CDATA;
     private static final short NAMED = ASKED + 2;
+    private static final short LOGGED = Transients.RECORD + Codes.RECORD_ORDER + Codes.ORDER_SHOP;
 
     private final CustomerMemory memory;
     private final byte[] scratch;
@@ -40,7 +41,7 @@ final class Proof {
         } else if (asked != counter) {
             memory.fetchRecord(asked);
             if (scratch[Transients.RECORD + Codes.RECORD_KEY_REF] == ref
-                && Util.arrayCompare(buffer, NAMED, scratch, (short) (Transients.RECORD + Codes.RECORD_ORDER + Codes.ORDER_SHOP), NAMED_SIZE) == 0) {
+                && Util.arrayCompare(buffer, NAMED, scratch, LOGGED, NAMED_SIZE) == 0) {
                 short at = begin(buffer, Codes.ENDING_COMMITTED);
                 at = Util.arrayCopyNonAtomic(scratch, Transients.RECORD, buffer, at, Codes.RECORD_SIZE);
                 return memory.proof(buffer, memory.receipt(buffer, at));

@@ -7,9 +7,9 @@ import javacard.framework.Util;
 /**
  * TRANSACT and COMMIT on the customer card (REQ-TRX-1 to REQ-COM-2): check, compute the next balance sheet, write all at once, answer.
  *
- * How it works. Once the MAC is right, the record of the transaction is made where PROOF and RECEIPT have it, in the scratch, and the next
- * sheet beside it. Both commands end in `finish`, which logs and answers. Before it nothing is written, so any refusal on the way leaves
- * the card as it was.
+ * How it works. Once the MAC is right, the record of the transaction is made where PROOF and RECEIPT have it, in the scratch, and the
+ * next sheet beside it. Both commands end in `finish`, which logs and answers. Before it nothing is written, so any refusal on the way
+ * leaves the card as it was.
  */
 final class Transact {
     static final short TRANSACT_SIZE = Codes.ORDER_SIZE + CustomerMemory.MAC_SIZE;

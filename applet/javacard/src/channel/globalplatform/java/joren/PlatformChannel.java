@@ -10,9 +10,9 @@ import org.globalplatform.SecureChannel;
 /**
  * The secure channel of a GlobalPlatform card: that of the security domain which the instance belongs to.
  *
- * How it works. The platform's object is asked for anew each time, as it may not be kept; a chip without a card manager gives none. A command
- * that came in the clear while a session authenticates commands ends that session (REQ-MAN-4). Tests put a card manager of their own in
- * front, which opens sessions and takes off and puts on the protection itself; unwrap then clears the bit in CLA, and no more.
+ * How it works. The platform's object is asked for anew each time, as it may not be kept; a chip without a card manager gives none. A
+ * command that came in the clear while a session authenticates commands ends that session (REQ-MAN-4). Tests put a card manager of their
+ * own in front, which opens sessions and takes off and puts on the protection itself; unwrap then clears the bit in CLA, and no more.
  */
 final class PlatformChannel implements Channel {
     private static final byte CLA_OPEN = (byte) 0x80;
