@@ -22,7 +22,8 @@ import org.objectweb.asm.tree.TableSwitchInsnNode;
 
 /**
  * Redirects an applet's stores, and what it asks of the API for its memory, to Hook; on demand counts its bytecodes, basic block by basic block.
- * Each instruction gives way to one call with the same effect on the stack, so the frames of the class stay true.
+ * Each instruction gives way to one call with the same effect on the stack, so the frames of the class stay true. Static initializers stay as
+ * they are: a card has run them when the package was loaded.
  *
  * What is counted is the class file's bytecodes without I2S, which a Java Card does not have: there a short is what it computes with.
  */
@@ -60,7 +61,9 @@ final class Weave {
             if (counting) {
                 count(method);
             }
-            redirect(method);
+            if (!method.name.equals("<clinit>")) {
+                redirect(method);
+            }
         }
         ClassWriter writer = new ClassWriter(ClassWriter.COMPUTE_MAXS);
         type.accept(writer);
@@ -74,7 +77,7 @@ final class Weave {
     }
 
     private static void redirect(MethodNode method) {
-        boolean making = method.name.equals("<init>") || method.name.equals("<clinit>");
+        boolean making = method.name.equals("<init>");
         for (AbstractInsnNode one : method.instructions.toArray()) {
             if (one.getOpcode() == Opcodes.BASTORE) {
                 method.instructions.set(one, hook("storeByte", "(Ljava/lang/Object;II)V"));
