@@ -164,6 +164,15 @@ class Seat:
         """RAM this instance has allocated."""
         return sum(map(len, self.ram))
 
+    @property
+    def memory(self) -> Memory:
+        """The chip's memory, of which this instance has some regions."""
+        return self._memory
+
+    def region(self, name: str, size: int, secrecy: Secrecy) -> Region:
+        """Allocates zeroed cells, for what does not go through `persistent`."""
+        return self._region(name, size, secrecy)
+
     def persistent(self, name: str, size: int, *, secret: bool = False) -> Cells:
         return Persistent(self._memory, self._region(name, size, Secrecy.SECRET if secret else Secrecy.PLAIN))
 
