@@ -6,12 +6,12 @@ from joren.apdu import AID_CUSTOMER, AID_SHOP, aid
 from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
 
-from .chip import AppletClass
+from .chip import MODEL, AppletClass, Program
 from .javacard import JavaClass, RegionSize
 from .memory import Memory
 from .seat import Seat
 
-__all__ = ["java_customer", "java_shop"]
+__all__ = ["JAVACARD", "PROGRAMS", "java_customer", "java_shop", "program_with"]
 
 
 def _regions(model: AppletClass, instance: bytes) -> tuple[RegionSize, ...]:
@@ -30,3 +30,14 @@ def java_customer(channel: str = "globalplatform") -> JavaClass:
 def java_shop(channel: str = "globalplatform") -> JavaClass:
     """The shop card's applet, likewise."""
     return JavaClass("joren.ShopApplet", _regions(ShopCard, aid(AID_SHOP, 1)), channel=channel)
+
+
+def program_with(customer: JavaClass, shop: JavaClass, name: str = "javacard") -> Program:
+    """Cards that run these."""
+    return Program(name, {CustomerCard: customer, ShopCard: shop})
+
+
+JAVACARD = program_with(java_customer(), java_shop())
+"""Cards that run the Java Card applet; they need a Java runtime, and `joren applet build`."""
+PROGRAMS = {program.name: program for program in (MODEL, JAVACARD)}
+"""By the names that commands and images have for them."""

@@ -193,7 +193,9 @@ def test_ram_and_memory_are_counted(tiny: Tiny) -> None:
     assert seat.nvm_bytes == 20 + 1, "regions, and a mark"
 
 
-@pytest.mark.parametrize(("data", "ne", "seen"), [(b"", 256, 256), (b"", 7, 7), (b"d", 9, 9), (b"d", None, 0), (b"", None, 0)])
+@pytest.mark.parametrize(
+    ("data", "ne", "seen"), [(b"", 256, 256), (b"", 7, 7), (b"d", 9, 9), (b"d", None, 0), (b"", None, 0), (bytes(255), 3, 3)]
+)
 def test_an_applet_sees_how_many_bytes_are_wanted_and_may_answer_with_a_warning(tiny: Tiny, data: bytes, ne: int | None, seen: int) -> None:
     assert tiny.send(NE, data, ne) == Response(seen.to_bytes(2), SW.FILE_DEACTIVATED)
 

@@ -11,10 +11,13 @@ import javacard.framework.Applet;
 
 /**
  * The runtime environment under every instance: jCardSim's API, made to ask the card in hand. There is one for all cards, as each of
- * jCardSim's own has 64 KiB of buffers.
+ * jCardSim's own has 64 KiB of buffers. An instance sees whole commands, as with T=1: what T=0 makes of them is the chip's affair.
  */
 final class Runtime extends SimulatorRuntime {
     private static final int ANSWER_MAX = 1024;
+    private static final int NE_MAX = 256;
+    /** Where jCardSim keeps Le. */
+    private static final int LE = 0;
 
     final byte[] answer = new byte[ANSWER_MAX];
     int answerSize;
@@ -23,6 +26,7 @@ final class Runtime extends SimulatorRuntime {
 
     Runtime() {
         activateSimulatorRuntimeInstance();
+        currentProtocol = APDU.PROTOCOL_T1;
     }
 
     byte[] apduBuffer() {
@@ -62,13 +66,24 @@ final class Runtime extends SimulatorRuntime {
     void process(Applet applet, byte[] apdu, boolean select) {
         answerSize = 0;
         isSelecting = select;
-        resetAPDU(shortAPDU, ApduCase.getCase(apdu), apdu);
+        put(apdu);
         try {
             applet.process(shortAPDU);
         } finally {
             isSelecting = false;
             resetAPDU(shortAPDU, null, null);
         }
+    }
+
+    /** Into the buffer. jCardSim's has no room for the Le of a command with 255 bytes of data; so it comes without, and is told of it. */
+    private void put(byte[] apdu) {
+        if (apdu.length <= shortAPDU.getBuffer().length) {
+            resetAPDU(shortAPDU, ApduCase.getCase(apdu), apdu);
+            return;
+        }
+        resetAPDU(shortAPDU, ApduCase.Case3, Arrays.copyOf(apdu, apdu.length - 1));
+        int wanted = apdu[apdu.length - 1] & 0xFF;
+        ((short[]) Fields.get(Fields.find(APDU.class, "ramVars"), shortAPDU))[LE] = (short) (wanted == 0 ? NE_MAX : wanted);
     }
 
     @Override
