@@ -32,6 +32,8 @@ CREATE, RUN, DUMP, DROP = 1, 2, 3, 4
 DESELECT, RESET, SELECT, KEEP_NON_ATOMIC, LOAD = 0x01, 0x02, 0x04, 0x08, 0x10
 WRITE, WRITE_NON_ATOMIC, WRITE_INTERNAL, BEGIN, COMMIT, ABORT, MAC, SET_KEY = range(1, 9)
 OPEN, C_MAC, C_DECRYPTION, R_MAC = 0x80, 0x01, 0x02, 0x10
+SECURED = 0x04
+"""The bit of CLA that says secure messaging: a command that came so reaches the instance so, though the manager has unwrapped it."""
 ALIVE = b"\x01"
 HEAD = Struct(">BIBBi")
 U16 = Struct(">H")
@@ -234,7 +236,10 @@ class JavaApplet:
         if memory.keep_non_atomic:
             flags |= KEEP_NON_ATOMIC
         loaded = U16.pack(self._size) + cells if flags & LOAD else b""
-        frame = HEAD.pack(RUN, self._number, flags, self._level(), memory.countdown) + loaded + _short(command)
+        level = self._level()
+        if level & C_MAC:
+            command = replace(command, cla=command.cla | SECURED)
+        frame = HEAD.pack(RUN, self._number, flags, level, memory.countdown) + loaded + _short(command)
         self._known = None
         try:
             answer = self.jvm.exchange(frame, self._ask)

@@ -176,9 +176,9 @@ public final class Hook {
         }
     }
 
-    /** GPSystem.getSecureChannel. */
+    /** GPSystem.getSecureChannel: none while no session is open, as the manager on the other side answers what would open one. */
     public static SecureChannel getSecureChannel() {
-        return card.channel;
+        return card.channel.getSecurityLevel() == SecureChannel.NO_SECURITY_LEVEL ? null : card.channel;
     }
 
     /** What an applet never does, and this memory does not model. */

@@ -6,10 +6,12 @@ import javacard.framework.ISOException;
 import org.globalplatform.SecureChannel;
 
 /**
- * The platform's secure channel as an instance sees it. The card manager on the other side has unwrapped the command and will wrap the answer,
- * so neither is anything to do here.
+ * The platform's secure channel as an instance sees it. The card manager on the other side has unwrapped the command and will wrap the answer:
+ * what is left to do is to take the mark of secure messaging from CLA, and the status word from the end of an answer.
  */
 final class ServedChannel implements SecureChannel {
+    private static final byte SECURED = 0x04;
+
     private final Link link;
     private byte level;
 
@@ -29,11 +31,12 @@ final class ServedChannel implements SecureChannel {
 
     @Override
     public short wrap(byte[] buffer, short offset, short length) {
-        return length;
+        return (short) (length - 2);
     }
 
     @Override
     public short unwrap(byte[] buffer, short offset, short length) {
+        buffer[offset] &= ~SECURED;
         return length;
     }
 
