@@ -1,5 +1,7 @@
 """What tests of applets in Java share: the build, and the small applet with an instruction for each way to write."""
 
+import os
+import subprocess
 from dataclasses import replace
 from functools import cache
 
@@ -8,9 +10,10 @@ from joren.applet.applet import Needs
 from joren.commands.applet_build import build_classes
 from joren.simulator.chip import IDEAL, Chip
 from joren.simulator.javacard import JavaApplet, JavaClass, RegionSize
+from joren.simulator.jvm import classes_folder, find_java
 from joren.simulator.profile import Profile
 
-__all__ = ["AID", "PLAIN", "SELECT", "TINY", "Tiny", "built"]
+__all__ = ["AID", "PLAIN", "SELECT", "TINY", "Tiny", "built", "class_path", "run_stream"]
 
 PLAIN = replace(IDEAL, development=False)
 AID = bytes.fromhex("F06A6F72656E7F0001")
@@ -22,6 +25,19 @@ TINY = JavaClass("joren.tiny.Tiny", (RegionSize("first", 4), RegionSize("second"
 def built(channel: str = "globalplatform") -> None:
     """Sees to it that the classes are there."""
     build_classes(channel)
+
+
+def class_path(channel: str = "globalplatform") -> str:
+    """The classes and the libraries that they need."""
+    built(channel)
+    folder = classes_folder(channel)
+    return f"{folder}{os.pathsep}{folder.parent / 'lib'}/*"
+
+
+def run_stream(main: str, data: bytes) -> bytes:
+    """What a program of the harness answers to a stream of cases."""
+    command = [find_java(), "-XX:+UseSerialGC", "-cp", class_path(), f"joren.harness.{main}"]
+    return subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout
 
 
 class Tiny:
