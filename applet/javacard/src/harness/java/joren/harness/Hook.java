@@ -176,9 +176,9 @@ public final class Hook {
         }
     }
 
-    /** GPSystem.getSecureChannel. */
+    /** GPSystem.getSecureChannel: none where the command in hand came through none. */
     public static SecureChannel getSecureChannel() {
-        return card.channel;
+        return card.channel.getSecurityLevel() == SecureChannel.NO_SECURITY_LEVEL ? null : card.channel;
     }
 
     /** What an applet never does, and this memory does not model. */

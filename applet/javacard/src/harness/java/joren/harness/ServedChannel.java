@@ -6,10 +6,13 @@ import javacard.framework.ISOException;
 import org.globalplatform.SecureChannel;
 
 /**
- * The platform's secure channel as an instance sees it. The card manager on the other side has unwrapped the command and will wrap the answer,
- * so neither is anything to do here.
+ * The platform's secure channel as an instance sees it. The card manager on the other side has unwrapped the command, but for the bit in
+ * CLA, and will wrap the answer; so wrapping takes the status word off, as it does on a card, and no more.
  */
 final class ServedChannel implements SecureChannel {
+    private static final int SECURED = 0x04;
+    private static final int STATUS_SIZE = 2;
+
     private final Link link;
     private byte level;
 
@@ -29,11 +32,12 @@ final class ServedChannel implements SecureChannel {
 
     @Override
     public short wrap(byte[] buffer, short offset, short length) {
-        return length;
+        return (short) (length - STATUS_SIZE);
     }
 
     @Override
     public short unwrap(byte[] buffer, short offset, short length) {
+        buffer[offset] &= ~SECURED;
         return length;
     }
 
