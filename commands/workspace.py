@@ -240,7 +240,7 @@ class Workspace:
             return True
 
     def each(self, place: Place) -> Iterator[tuple[str, Reader]]:
-        """Every card here, by name, in a reader, or a copy of one that somebody has; one whose image can not be used is told and passed over."""
+        """Every card here, by name, in a reader, or a copy of it if somebody has it; one whose image can not be used is passed over."""
         for name in self.names(place):
             path = self.path(place, name)
             try:

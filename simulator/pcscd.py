@@ -25,7 +25,7 @@ __all__ = ["SLOTS_MAX", "SOCKET", "NoPcscd", "PrivatePcscd", "missing_packages"]
 
 SOCKET = "PCSCLITE_CSOCK_NAME"
 """The environment variable by which a program finds a pcscd. libpcsclite reads it once in the life of a process."""
-DRIVERS, DRIVER = Path("/usr/lib/pcsc/drivers/serial"), "libifdvpcd.so"
+DRIVERS = [Path(lib) / "pcsc/drivers/serial/libifdvpcd.so" for lib in ("/usr/lib", "/usr/lib64", "/usr/local/lib")]
 SLOTS_MAX = 16
 START_S, STOP_S = 15.0, 10.0
 PLAIN = Path("/run/pcscd")
@@ -41,7 +41,7 @@ class NoPcscd(Exception):
 
 def missing_packages() -> list[str]:
     """The system packages, by Debian's names, without which there is no virtual reader here."""
-    there = {"pcscd": _program() is not None, "vsmartcard-vpcd": (DRIVERS / DRIVER).exists()}
+    there = {"pcscd": _program() is not None, "vsmartcard-vpcd": _driver() is not None}
     return [package for package, found in there.items() if not found]
 
 
@@ -149,7 +149,7 @@ class PrivatePcscd:
         entries = []
         for pair in range(len(self.reader_names) // SLOTS_A_DRIVER):
             driver, port = self.folder / f"driver-{pair}.so", FIRST_PORT + pair * SLOTS_A_DRIVER
-            shutil.copy(DRIVERS / DRIVER, driver)
+            shutil.copy(_driver() or "", driver)
             entries.append(f'FRIENDLYNAME "{driver_title(pair)}"\nDEVICENAME /dev/null:{port}\nLIBPATH {driver}\nCHANNELID {port}\n')
         (readers / "vpcd").write_text("\n".join(entries), encoding="ascii")
 
@@ -168,6 +168,10 @@ class PrivatePcscd:
 
 def _program() -> str | None:
     return shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+def _driver() -> Path | None:
+    return next((path for path in DRIVERS if path.exists()), None)
 
 
 def _works(*command: str) -> bool:
