@@ -23,7 +23,9 @@ from joren.simulator.chip import DoesNotFit
 from joren.simulator.image import BadImage
 from joren.simulator.javacard import JavaFault
 from joren.simulator.jvm import JvmDied, NoJava
+from joren.simulator.pcscd import NoPcscd
 from joren.simulator.profile import BadProfile
+from joren.simulator.vpcd import NoDriver
 from joren.simulator.wire import NoWire
 
 __all__ = ["Commands", "Failure", "bar", "console", "json_line", "json_option", "reply", "table", "wants_json"]
@@ -51,6 +53,8 @@ EXIT_CODES: dict[type[Exception], int] = {
     JavaFault: 1,
     DoesNotFit: 2,
     BadTrace: 6,
+    NoDriver: 5,
+    NoPcscd: 6,
     OSError: 6,
 }
 F = TypeVar("F", bound=Callable[..., Any])
