@@ -13,6 +13,7 @@ from joren.commands.demo import demo
 from joren.commands.estimate import estimate
 from joren.commands.keys import keys
 from joren.commands.output import Commands
+from joren.commands.pcscd import pcscd
 from joren.commands.personalize import personalize
 from joren.commands.profiles import profiles
 from joren.commands.readers import readers
@@ -80,7 +81,24 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "joren", "_JOREN_COMPLETE").source())
 
 
-for command in (demo, card, shop, admin, script, trace, decode, tear, estimate, wear, profiles, readers, keys, personalize, completion):
+for command in (
+    demo,
+    card,
+    shop,
+    admin,
+    script,
+    trace,
+    decode,
+    tear,
+    estimate,
+    wear,
+    profiles,
+    readers,
+    pcscd,
+    keys,
+    personalize,
+    completion,
+):
     main.add_command(command)
 for command in (tap, redeem, load, pay, void, settle):
     main.add_command(command)

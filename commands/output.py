@@ -20,8 +20,10 @@ from joren.host.production_report import BadReport
 from joren.host.replay.log import BadLog
 from joren.simulator.chip import DoesNotFit
 from joren.simulator.image import BadImage
+from joren.simulator.pcscd import NoPcscd
 from joren.simulator.profile import BadProfile
 from joren.simulator.trace import BadTrace
+from joren.simulator.vpcd import NoDriver
 from joren.simulator.wire import NoWire
 
 __all__ = ["Commands", "Failure", "bar", "console", "json_line", "json_option", "reply", "table", "wants_json"]
@@ -46,6 +48,8 @@ EXIT_CODES: dict[type[Exception], int] = {
     NoWire: 2,
     DoesNotFit: 2,
     BadTrace: 6,
+    NoDriver: 5,
+    NoPcscd: 6,
     OSError: 6,
 }
 F = TypeVar("F", bound=Callable[..., Any])

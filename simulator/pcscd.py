@@ -19,14 +19,14 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
-from .pcscd_room import FIRST_PORT, READY, Door
+from .pcscd_room import FIRST_PORT, READY, SLOTS_A_DRIVER, Door, driver_title, reader_name
 
 __all__ = ["SLOTS_MAX", "SOCKET", "NoPcscd", "PrivatePcscd", "missing_packages"]
 
 SOCKET = "PCSCLITE_CSOCK_NAME"
 """The environment variable by which a program finds a pcscd. libpcsclite reads it once in the life of a process."""
-DRIVERS, DRIVER = Path("/usr/lib/pcsc/drivers/serial"), "libifdvpcd.so"
-SLOTS_A_DRIVER, SLOTS_MAX = 2, 16
+DRIVERS = [Path(lib) / "pcsc/drivers/serial/libifdvpcd.so" for lib in ("/usr/lib", "/usr/lib64", "/usr/local/lib")]
+SLOTS_MAX = 16
 START_S, STOP_S = 15.0, 10.0
 PLAIN = Path("/run/pcscd")
 NAMESPACE = """
@@ -41,7 +41,7 @@ class NoPcscd(Exception):
 
 def missing_packages() -> list[str]:
     """The system packages, by Debian's names, without which there is no virtual reader here."""
-    there = {"pcscd": _program() is not None, "vsmartcard-vpcd": (DRIVERS / DRIVER).exists()}
+    there = {"pcscd": _program() is not None, "vsmartcard-vpcd": _driver() is not None}
     return [package for package, found in there.items() if not found]
 
 
@@ -56,8 +56,7 @@ class PrivatePcscd:
             raise NoPcscd(f"the virtual reader needs system packages: apt install {' '.join(missing)}")
         self._kept, self._lock = ExitStack(), ExitStack()
         self.folder = folder or Path(self._kept.enter_context(tempfile.TemporaryDirectory(prefix="joren-pcscd-")))
-        pairs = -(-slots // SLOTS_A_DRIVER)
-        self.reader_names = [f"{_title(pair)} 00 {slot:02}" for pair in range(pairs) for slot in range(SLOTS_A_DRIVER)]
+        self.reader_names = [reader_name(slot) for slot in range(slots + slots % SLOTS_A_DRIVER)]
         """By slot, as PC/SC lists them; drivers come in pairs of slots."""
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -150,8 +149,8 @@ class PrivatePcscd:
         entries = []
         for pair in range(len(self.reader_names) // SLOTS_A_DRIVER):
             driver, port = self.folder / f"driver-{pair}.so", FIRST_PORT + pair * SLOTS_A_DRIVER
-            shutil.copy(DRIVERS / DRIVER, driver)
-            entries.append(f'FRIENDLYNAME "{_title(pair)}"\nDEVICENAME /dev/null:{port}\nLIBPATH {driver}\nCHANNELID {port}\n')
+            shutil.copy(_driver() or "", driver)
+            entries.append(f'FRIENDLYNAME "{driver_title(pair)}"\nDEVICENAME /dev/null:{port}\nLIBPATH {driver}\nCHANNELID {port}\n')
         (readers / "vpcd").write_text("\n".join(entries), encoding="ascii")
 
     def _log(self) -> str:
@@ -167,13 +166,12 @@ class PrivatePcscd:
             return bool(events.select(START_S)) and os.read(process.stdout.fileno(), len(READY)) == READY
 
 
-def _title(pair: int) -> str:
-    """What a copy of the driver is called."""
-    return f"Virtual PCD {pair + 1}" if pair else "Virtual PCD"
-
-
 def _program() -> str | None:
     return shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+def _driver() -> Path | None:
+    return next((path for path in DRIVERS if path.exists()), None)
 
 
 def _works(*command: str) -> bool:

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
-__all__ = ["FIRST_PORT", "READY", "Door", "main"]
+__all__ = ["FIRST_PORT", "READY", "SLOTS_A_DRIVER", "Door", "driver_title", "main", "reader_name"]
 
-FIRST_PORT = 35963
+FIRST_PORT, SLOTS_A_DRIVER = 35963, 2
 READY = b"ready\n"
 START_S, PATIENCE_S = 10.0, 5.0
 LISTENS = "0A"
@@ -47,6 +47,16 @@ class Door:
 
     def __str__(self) -> str:
         return f"slot {self.slot} of the pcscd in {self.folder}"
+
+
+def reader_name(slot: int) -> str:
+    """What PC/SC calls a slot, from 0; each copy of the driver has two, and a title."""
+    return f"{driver_title(slot // SLOTS_A_DRIVER)} 00 {slot % SLOTS_A_DRIVER:02}"
+
+
+def driver_title(number: int) -> str:
+    """What a copy of the driver, from 0, is called."""
+    return f"Virtual PCD {number + 1}" if number else "Virtual PCD"
 
 
 def main(arguments: Sequence[str]) -> int:

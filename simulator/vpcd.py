@@ -152,6 +152,7 @@ class VpcdSlot:
         self._thread: Thread | None = None
         self._leaving = Event()
         self._seen = Event()
+        self._wanted = False
         self._looks = 0
         self._left_at = 0.0
 
@@ -163,16 +164,17 @@ class VpcdSlot:
     @property
     def wanted(self) -> bool:
         """Whether the card is in, or goes in when there is a driver."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._wanted
 
-    def insert(self, timeout_s: float | None = INSERT_S) -> None:
-        """Puts the card in; returns when programs have it. Raises NoDriver if it has not after `timeout_s`, ValueError if it is in.
+    def insert(self, timeout_s: float | None = INSERT_S, card: SlotCard | None = None) -> None:
+        """Puts the card in, or another `card`; returns when programs have it. Raises NoDriver after `timeout_s`, ValueError if one is in.
 
-        None: returns at once, and the card goes in when there is a driver.
+        With `timeout_s` None it returns at once, and the card goes in when there is a driver.
         """
         if self.wanted:
-            raise ValueError("the card is in already")
+            raise ValueError("a card is in already")
         self.remove()
+        self.card, self._wanted = card or self.card, True
         self._thread = Thread(target=self._run, name=f"card in {self.plug}", daemon=True)
         self._thread.start()
         if timeout_s is not None and not self._seen.wait(timeout_s):
@@ -190,6 +192,7 @@ class VpcdSlot:
                 with suppress(OSError):  # the driver may be quicker
                     self._socket.shutdown(socket.SHUT_RDWR)
         thread.join()
+        self._wanted = False
         self._leaving.clear()
 
     def __enter__(self) -> Self:
@@ -215,8 +218,9 @@ class VpcdSlot:
                 self._left_at, pause = monotonic(), GAP_S
             elif news is News.LOST:
                 continue
+            self._wanted = news is News.LOST
             self._told(news)
-            if news is not News.LOST:
+            if not self._wanted:
                 break
 
     def _serve(self, connection: socket.socket) -> None:
