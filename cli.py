@@ -21,6 +21,7 @@ from joren.commands.script import script
 from joren.commands.shop import shop
 from joren.commands.tear import tear
 from joren.commands.till import load, pay, redeem, settle, tap, void
+from joren.commands.till_service import till
 from joren.commands.trace import decode, trace
 from joren.commands.vault_option import vault_options
 from joren.commands.wear import wear
@@ -97,6 +98,7 @@ for command in (
     pcscd,
     keys,
     personalize,
+    till,
     completion,
 ):
     main.add_command(command)
