@@ -31,9 +31,8 @@ __all__ = ["JavaApplet", "JavaClass", "JavaFault", "JvmLost", "RegionSize"]
 CREATE, RUN, DUMP, DROP = 1, 2, 3, 4
 DESELECT, RESET, SELECT, KEEP_NON_ATOMIC, LOAD = 0x01, 0x02, 0x04, 0x08, 0x10
 WRITE, WRITE_NON_ATOMIC, WRITE_INTERNAL, BEGIN, COMMIT, ABORT, MAC, SET_KEY = range(1, 9)
+SECURE_MESSAGING = 0x04
 OPEN, C_MAC, C_DECRYPTION, R_MAC = 0x80, 0x01, 0x02, 0x10
-SECURED = 0x04
-"""The bit of CLA that says secure messaging: a command that came so reaches the instance so, though the manager has unwrapped it."""
 ALIVE = b"\x01"
 HEAD = Struct(">BIBBi")
 U16 = Struct(">H")
@@ -226,28 +225,32 @@ class JavaApplet:
         return self._memory.read(self._start, self._size)
 
     def _run(self, command: Command, flags: int) -> Response:
-        memory, cells = self._memory, self.cells
-        flags |= self._take_place()
-        if self._ram.get(0, 1) != ALIVE:
-            flags |= DESELECT
-        if self._known != cells:
-            flags |= LOAD
-            self.loads += 1
-        if memory.keep_non_atomic:
-            flags |= KEEP_NON_ATOMIC
-        loaded = U16.pack(self._size) + cells if flags & LOAD else b""
-        level = self._level()
-        if level & C_MAC:
-            command = replace(command, cla=command.cla | SECURED)
-        frame = HEAD.pack(RUN, self._number, flags, level, memory.countdown) + loaded + _short(command)
-        self._known = None
-        try:
-            answer = self.jvm.exchange(frame, self._ask)
-        except JvmDied as error:
-            raise JvmLost(f"{error}; the card is as before the command") from error
+        with self.jvm.lock:
+            flags |= self._take_place()
+            frame = self._frame(command, flags)
+            self._known = None
+            try:
+                answer = self.jvm.exchange(frame, self._ask)
+            except JvmDied as error:
+                raise JvmLost(f"{error}; the card is as before the command") from error
         self._ram.put(0, ALIVE)
         self._lasting.put(0, ALIVE)
         return self._take(answer)
+
+    def _frame(self, command: Command, flags: int) -> bytes:
+        memory, cells, loaded = self._memory, self.cells, b""
+        if self._ram.get(0, 1) != ALIVE:
+            flags |= DESELECT
+        if memory.keep_non_atomic:
+            flags |= KEEP_NON_ATOMIC
+        if self._known != cells:
+            flags |= LOAD
+            self.loads += 1
+            loaded = U16.pack(self._size) + cells
+        level = self._level()
+        if level & C_MAC:
+            command = replace(command, cla=command.cla | SECURE_MESSAGING)
+        return HEAD.pack(RUN, self._number, flags, level, memory.countdown) + loaded + _short(command)
 
     def _take_place(self) -> int:
         """Sees to it that the instance is in the machine; RESET where its RAM is not, or is to be cleared."""

@@ -64,7 +64,8 @@ class Jvm:
     def __init__(self, channel: str = CHANNELS[0]) -> None:
         self.number = 0
         self._channel = channel
-        self._lock = RLock()
+        self.lock = RLock()
+        """Held while a frame is answered; whoever sends several that belong together holds it too."""
         self._process: subprocess.Popen[bytes] | None = None
         self._told: IO[bytes] | None = None
         self._buffer = b""
@@ -76,7 +77,7 @@ class Jvm:
 
     def ensure(self) -> int:
         """Starts a machine where none runs; answers its number. Raises NoJava."""
-        with self._lock:
+        with self.lock:
             if self._process is None or self._process.poll() is not None:
                 self._start()
             return self.number
@@ -96,7 +97,7 @@ class Jvm:
 
     def exchange(self, frame: bytes, ask: Ask) -> bytes:
         """Sends a frame and gives the answer; what is asked before it, `ask` answers. Raises NoJava, JvmDied."""
-        with self._lock:
+        with self.lock:
             self.ensure()
             self._send(frame)
             while True:
@@ -140,7 +141,7 @@ class Jvm:
 
     def stop(self) -> None:
         """Ends the machine; the next frame starts another."""
-        with self._lock:
+        with self.lock:
             process, self._process = self._process, None
             told, self._told = self._told, None
             if process is not None:

@@ -20,7 +20,7 @@ from .chip import Chip, DoesNotFit
 from .memory import ELSEWHERE, PowerCut, Snapshot
 from .protocol import Protocol, T0Card, slot_protocol
 
-__all__ = ["AFTER", "Outcome", "Remains", "Script", "Tear", "explore", "look", "place_of", "placed"]
+__all__ = ["AFTER", "CACHE", "Outcome", "Remains", "Script", "Tear", "explore", "look", "place_of", "placed"]
 
 TRIES = "/tries"
 AFTER = "after"

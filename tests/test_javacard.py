@@ -219,14 +219,14 @@ class Channel:
 
 
 def test_an_applet_sees_the_channel_that_a_command_came_through(tiny: Tiny) -> None:
-    assert tiny.send(LEVEL).data == b"\x00"
+    assert tiny.send(LEVEL).data == b"\x00\x80"
     tiny.chip.seats[AID].channel = Channel()
-    assert tiny.send(LEVEL).data == b"\x91"
+    assert tiny.send(LEVEL).data == b"\x91\x80", "unwrapped"
     data = bytes(range(16))
     assert tiny.send(DECRYPT, data).data == data[::-1]
     assert tiny.send(DECRYPT, b"short").sw == SW.WRONG_DATA
     tiny.chip.seats[AID].channel = None
-    assert tiny.send(DECRYPT, data).sw == SW.WRONG_DATA
+    assert tiny.send(DECRYPT, data).sw == SW.CONDITIONS_NOT_SATISFIED
 
 
 def test_a_fork_and_a_restored_chip_have_their_own_memory_in_the_machine(tiny: Tiny) -> None:

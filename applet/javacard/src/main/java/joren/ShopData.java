@@ -91,6 +91,11 @@ final class ShopData implements Personalizable {
         }
     }
 
+    @Override
+    public void loadKeys() {
+        memory.masters.loadKeys();
+    }
+
     /** REQ-SPE-1. */
     @Override
     public boolean isComplete() {

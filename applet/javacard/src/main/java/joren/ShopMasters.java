@@ -153,6 +153,12 @@ final class ShopMasters {
         write(ADMIN_AT, version, source, offset);
     }
 
+    void loadKeys() {
+        for (short at = 0; at < (short) keys.length; at++) {
+            keys[at].load();
+        }
+    }
+
     private void write(short place, byte version, byte[] source, short offset) {
         cells.keyVersions[place] = version;
         keys[place].store(source, offset);

@@ -176,7 +176,7 @@ public final class Hook {
         }
     }
 
-    /** GPSystem.getSecureChannel: none while no session is open, as the manager on the other side answers what would open one. */
+    /** GPSystem.getSecureChannel: none where the command in hand came through none. */
     public static SecureChannel getSecureChannel() {
         return card.channel.getSecurityLevel() == SecureChannel.NO_SECURITY_LEVEL ? null : card.channel;
     }

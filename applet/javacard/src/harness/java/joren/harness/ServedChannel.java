@@ -6,11 +6,12 @@ import javacard.framework.ISOException;
 import org.globalplatform.SecureChannel;
 
 /**
- * The platform's secure channel as an instance sees it. The card manager on the other side has unwrapped the command and will wrap the answer:
- * what is left to do is to take the mark of secure messaging from CLA, and the status word from the end of an answer.
+ * The platform's secure channel as an instance sees it. The card manager on the other side has unwrapped the command, but for the bit in
+ * CLA, and will wrap the answer; so wrapping takes the status word off, as it does on a card, and no more.
  */
 final class ServedChannel implements SecureChannel {
-    private static final byte SECURED = 0x04;
+    private static final int SECURED = 0x04;
+    private static final int STATUS_SIZE = 2;
 
     private final Link link;
     private byte level;
@@ -31,7 +32,7 @@ final class ServedChannel implements SecureChannel {
 
     @Override
     public short wrap(byte[] buffer, short offset, short length) {
-        return (short) (length - 2);
+        return (short) (length - STATUS_SIZE);
     }
 
     @Override

@@ -13,6 +13,7 @@ import javacard.security.RandomData;
 import javacard.security.Signature;
 import javacardx.crypto.Cipher;
 import org.globalplatform.GPSystem;
+import org.globalplatform.SecureChannel;
 
 /** An applet to try the harness with: an instruction for each way to write. It is on no card. */
 public final class Tiny extends Applet {
@@ -143,6 +144,9 @@ public final class Tiny extends Applet {
                 level(apdu, buffer);
                 return;
             case (byte) 0xA1:
+                if (GPSystem.getSecureChannel() == null) {
+                    ISOException.throwIt(ISO7816.SW_CONDITIONS_NOT_SATISFIED);
+                }
                 GPSystem.getSecureChannel().decryptData(buffer, at, lc);
                 apdu.setOutgoingAndSend(at, lc);
                 return;
@@ -218,7 +222,14 @@ public final class Tiny extends Applet {
     }
 
     private void level(APDU apdu, byte[] buffer) {
-        buffer[0] = GPSystem.getSecureChannel().getSecurityLevel();
-        apdu.setOutgoingAndSend((short) 0, (short) 1);
+        SecureChannel channel = GPSystem.getSecureChannel();
+        byte level = channel == null ? 0 : channel.getSecurityLevel();
+        if (channel != null) {
+            channel.unwrap(buffer, (short) 0, (short) 5);
+        }
+        buffer[1] = buffer[0];
+        buffer[0] = level;
+        short length = channel == null ? 2 : channel.wrap(buffer, (short) 0, (short) 4);
+        apdu.setOutgoingAndSend((short) 0, length);
     }
 }
