@@ -14,7 +14,7 @@ from joren.simulator.javacard import JavaApplet, JavaClass, RegionSize
 from joren.simulator.jvm import classes_folder, find_java
 from joren.simulator.profile import Profile
 
-__all__ = ["AID", "PLAIN", "SELECT", "TINY", "Tiny", "built", "class_path", "java_twin", "run_stream"]
+__all__ = ["AID", "PLAIN", "SELECT", "TINY", "Tiny", "built", "class_path", "java_twin", "java_twin_without_cmac", "run_stream"]
 
 PLAIN = replace(IDEAL, development=False)
 AID = bytes.fromhex("F06A6F72656E7F0001")
@@ -45,6 +45,12 @@ def java_twin(chip: Chip) -> Chip:
     """The same card, powered off, with the Java Card applet in place of the model."""
     built()
     return chip.on(chip.profile, program=JAVACARD)
+
+
+def java_twin_without_cmac(chip: Chip) -> Chip:
+    """The same on a chip that has no AES-CMAC."""
+    built()
+    return chip.on(replace(chip.profile, cmac=False), program=JAVACARD)
 
 
 class Tiny:
