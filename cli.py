@@ -12,6 +12,7 @@ from joren.commands.card import card
 from joren.commands.demo import demo
 from joren.commands.estimate import estimate
 from joren.commands.keys import keys
+from joren.commands.kiosk import kiosk
 from joren.commands.output import Commands
 from joren.commands.personalize import personalize
 from joren.commands.profiles import profiles
@@ -71,7 +72,7 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "joren", "_JOREN_COMPLETE").source())
 
 
-for command in (demo, card, shop, admin, script, trace, decode, tear, estimate, wear, profiles, keys, personalize, completion):
+for command in (demo, card, shop, admin, script, trace, decode, tear, estimate, wear, profiles, keys, personalize, kiosk, completion):
     main.add_command(command)
 for command in (tap, redeem, load, pay, void, settle):
     main.add_command(command)
