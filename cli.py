@@ -12,6 +12,7 @@ from joren.commands.card import card
 from joren.commands.demo import demo
 from joren.commands.estimate import estimate
 from joren.commands.keys import keys
+from joren.commands.kiosk import kiosk
 from joren.commands.output import Commands
 from joren.commands.pcscd import pcscd
 from joren.commands.personalize import personalize
@@ -99,6 +100,7 @@ for command in (
     keys,
     personalize,
     till,
+    kiosk,
     completion,
 ):
     main.add_command(command)

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from joren.cli import main
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["admin.md", "guide-issuer.md"]
+PAGES = ["admin.md", "guide-issuer.md", "kiosk.md", "traces.md"]
 BLOCK = re.compile(r"^```(\w+)(?: ([\w.-]+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
