@@ -12,8 +12,9 @@ from threading import Condition, RLock
 
 from joren.apdu import Command, LinkLost, Response, Transmit
 from joren.host import HostError
-from joren.simulator.reader import Losses, Reader
+from joren.simulator.reader import Losses
 
+from .seats import PCSC, Seat
 from .till import loss
 from .workspace import CARDS, Workspace
 
@@ -28,10 +29,10 @@ class CounterReader:
     def __init__(self, name: str) -> None:
         self.name = name
         self._turn = Condition()
-        self._reader: Reader | None = None
-        self._tapped: Reader | None = None
+        self._reader: Seat | None = None
+        self._tapped: Seat | None = None
 
-    def put(self, reader: Reader) -> None:
+    def put(self, reader: Seat) -> None:
         """A card, in a reader of its own, comes in."""
         with self._turn:
             self._reader = reader
@@ -54,7 +55,7 @@ class CounterReader:
                 self._turn.wait(POLL_S)
             return None
 
-    def _transmit(self, reader: Reader, command: Command) -> Response:
+    def _transmit(self, reader: Seat, command: Command) -> Response:
         with self._turn:
             if reader is not self._reader:
                 raise LinkLost(f"{self.name}: the card was taken out")
@@ -108,6 +109,8 @@ class Counter:
         """Puts a card in; the APDU that `lose` names is lost. Raises HostError, BadImage."""
         losses = None if lose is None else Losses([loss(lose)])
         with self._lock, ExitStack() as stack:
+            if card.startswith(PCSC):
+                raise HostError(f"card {card}: one of the folder expected; a real card goes into a reader of PC/SC")
             if reader in self._cards:
                 raise HostError(f"reader {reader}: {self._cards[reader][0]} is in; take it out first")
             path = self._workspace.path(CARDS, card)

@@ -12,8 +12,8 @@ import joren.host.service.server
 from joren.apdu import Command, Response
 from joren.cli import main
 from joren.commands.counter_readers import CounterReader
+from joren.commands.seats import Seat
 from joren.host.service.door import Limits
-from joren.simulator.reader import Reader
 
 __all__ = ["SlowReader"]
 
@@ -23,7 +23,7 @@ class SlowReader(CounterReader):
 
     left = 0
 
-    def _transmit(self, reader: Reader, command: Command) -> Response:
+    def _transmit(self, reader: Seat, command: Command) -> Response:
         response = super()._transmit(reader, command)
         SlowReader.left -= 1
         if SlowReader.left == 0:
