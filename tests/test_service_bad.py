@@ -25,6 +25,8 @@ def with_service(tmp_path: Path, test: Callable[[Kit], Awaitable[None]], limits:
     async def both() -> None:
         async with serving(tmp_path, "left", limits=limits) as kit:
             await test(kit)
+            while kit.desk.leases.of("left"):
+                await asyncio.sleep(0)
             kit.counter.put("left", free_of_pin())
             assert (await kit.call("purchase", reference="last", amount_minor=100))[0] == 200
 

@@ -195,8 +195,8 @@ class Desk:
         if in_hand is not None:
             await in_hand.handed.wait()
         if in_hand is not None and reference in self._in_hand:
-            running = in_hand.job is not None and in_hand.job.running()
-            state = "in_progress" if running else "waiting_for_card"
+            job = in_hand.job
+            state = "in_progress" if job is not None and (job.running() or job.done()) else "waiting_for_card"
             return {"reference": reference, "reader": in_hand.station.name, "state": state}
         found = await asyncio.to_thread(self._find, reference)
         if found is not None:
@@ -260,12 +260,17 @@ class Desk:
         in_hand = self._in_hand[reference] = InHand(reference, station)
         task = asyncio.create_task(self._sold(in_hand, lambda till: make(till, reference, hour), given, session))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         try:
             return sale_fields(await asyncio.shield(task), station.name)
         except asyncio.CancelledError:
             in_hand.give_up()
             raise
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, as its client may have gone: what failed is known by its reference
 
     async def _sold(self, in_hand: InHand, make: Callable[[Till], Dialog[Granted]], given: Given, session: Session) -> Granted:
         reference, station = in_hand.reference, in_hand.station
