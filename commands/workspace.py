@@ -34,12 +34,14 @@ from joren.simulator.protocol import slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
 from joren.simulator.roles import ROLES
 
+from .seats import Seat, pattern_of, taken_seat
 from .vault_option import open_vault
 
-__all__ = ["CARDS", "SHOPS", "Place", "Workspace", "pass_workspace"]
+__all__ = ["CARDS", "CARD_WAIT_S", "SHOPS", "Place", "Workspace", "pass_workspace"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 SEED_SIZE, DIVERSIFICATION_SIZE = 16, 10
+CARD_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,19 @@ SHOPS = Place("shops", "shop card", "joren shop new", AID_SHOP)
 class Workspace:
     """The folder `home`. `product_file` None: product.toml in it, or else the product that joren has.
 
-    `vault` is the URI of the token with the masters; None: they are in keys.json.
+    `vault` is the URI of the token with the masters; None: they are in keys.json. `card_wait_s`: how long to wait for a card in a reader.
     """
 
-    def __init__(self, home: Path, product_file: Path | None = None, vault: str | None = None, vault_pin_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        product_file: Path | None = None,
+        vault: str | None = None,
+        vault_pin_file: Path | None = None,
+        card_wait_s: float = CARD_WAIT_S,
+    ) -> None:
         self.home = home
+        self.card_wait_s = card_wait_s
         self._vault_uri = None if vault is None else Pkcs11Uri.parse(vault)
         self._vault_pin_file = vault_pin_file
         self._vault: VaultStore | None = None
@@ -194,6 +204,8 @@ class Workspace:
             return path
         if Path(name).is_file():
             return Path(name)
+        if pattern_of(name) is not None:
+            raise HostError(f"{place.what} {name}: the image of a simulated card expected; a card in a reader has none")
         known = ", ".join(self.names(place)) or f"none yet; {place.make} makes one"
         raise HostError(f"{place.what} {name}: none of this name; there are: {known}")
 
@@ -206,8 +218,16 @@ class Workspace:
         return chip
 
     @contextmanager
-    def inserted(self, place: Place, name: str) -> Iterator[Reader]:
-        """The card in a reader that is named after it; its image follows what the card does. Raises HostError where it is taken."""
+    def inserted(self, place: Place, name: str) -> Iterator[Seat]:
+        """A simulated card by its name, put in a reader; its image follows what the card does. Or the card in a reader, pcsc:PATTERN.
+
+        Raises HostError for one that joren card serve has in a reader.
+        """
+        pattern = pattern_of(name)
+        if pattern is not None:
+            with taken_seat(place.what, pattern, self.card_wait_s) as seat:
+                yield seat
+            return
         path = self.path(place, name)
         with self.taken(path), self.followed(place, load_image(path, self.storage), path) as reader:
             yield reader
