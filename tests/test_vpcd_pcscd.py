@@ -94,6 +94,7 @@ def test_pcscd_that_crashes_and_comes_back(pcscd: PcscdKit) -> None:
     with VpcdSlot(ChipInSlot(Customer(card_id=CARD).chip), pcscd.pcscd.slot(0), news.put) as slot:
         slot.insert()
         pcscd.pcscd.kill()
+        assert (pcscd.pcscd.folder / "pcscd.comm").exists()
         assert [news.get(timeout=SOON) for _ in range(2)] == [News.INSERTED, News.LOST]
         pcscd.pcscd.start()
         assert news.get(timeout=SOON) is News.INSERTED
@@ -119,15 +120,13 @@ def test_four_slots_are_four_readers(pcscd: PcscdKit, tmp_path: Path) -> None:
 def test_pcscd_ends_with_the_program_that_started_it(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib, signal; from joren.simulator.pcscd import PrivatePcscd\n"
-        "private = PrivatePcscd(pathlib.Path(sys.argv[1])); private.start(); print('up', flush=True); signal.pause()"
+        "private = PrivatePcscd(pathlib.Path(sys.argv[1])); private.start(); print(private.pid, flush=True); signal.pause()"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as program:
         assert program.stdout is not None
-        assert program.stdout.readline() == b"up\n"
-        try:
-            pid = int((tmp_path / "pcscd.pid").read_text())
-        finally:
-            program.kill()
+        pid = int(program.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        program.kill()
     deadline = monotonic() + SOON
     while Path(f"/proc/{pid}").exists() and monotonic() < deadline:
         sleep(0.01)
