@@ -1,6 +1,6 @@
-"""joren tap, redeem, load, pay, void, settle: a counter with simulated cards.
+"""joren tap, redeem, load, pay, void, settle: a counter with simulated cards, or with the cards in readers (`pcsc:PATTERN`).
 
-How it works. A sale is a dialog of the host library's Till, driven over two simulated readers. Every till has its journal in the workspace,
+How it works. A sale is a dialog of the host library's Till, driven over two readers. Every till has its journal in the workspace,
 so a sale that was lost is settled at the next tap, by any of these commands. `--lose` breaks the link on purpose.
 """
 
@@ -44,13 +44,14 @@ from joren.simulator.work import Work
 
 from .options import card_argument, complete_shops, pin_options, read_pins, time_option
 from .output import console, json_option, reply
+from .seats import Seat
 from .shop import SOFTWARE_SHOP
 from .times import timed, times_fields, times_picture, wire_for
 from .tryout import Exchange
 from .views import granted_fields, granted_picture, row_fields
 from .workspace import CARDS, SHOPS, Workspace, pass_workspace
 
-__all__ = ["load", "pay", "redeem", "settle", "tap", "void"]
+__all__ = ["load", "loss", "pay", "redeem", "settle", "tap", "void"]
 
 SOFTWARE_TERMINAL = 0
 T = TypeVar("T")
@@ -235,7 +236,7 @@ def _drive(workspace: Workspace, counter: Counter, make: Callable[[Till], Dialog
     with ExitStack() as stack:
         stack.enter_context(workspace.alone())
         trace = None if counter.trace is None else stack.enter_context(closing(BestEffortFile(counter.trace, _untraced)))
-        readers = {Slot.CUSTOMER: stack.enter_context(workspace.inserted(CARDS, counter.card))}
+        readers: dict[Slot, Seat] = {Slot.CUSTOMER: stack.enter_context(workspace.inserted(CARDS, counter.card))}
         if counter.shop_card is not None:
             readers[Slot.SHOP] = stack.enter_context(workspace.inserted(SHOPS, counter.shop_card))
         holder, shop, terminal = _holder(workspace, readers)
@@ -250,7 +251,7 @@ def _drive(workspace: Workspace, counter: Counter, make: Callable[[Till], Dialog
         return result
 
 
-def _check_card(workspace: Workspace, reader: Reader, granted: Granted) -> None:
+def _check_card(workspace: Workspace, reader: Seat, granted: Granted) -> None:
     """Raises HostError where the result that was found again is that of another card than the one in the reader."""
     reader.losses = None
     reader.reset()
@@ -260,7 +261,7 @@ def _check_card(workspace: Workspace, reader: Reader, granted: Granted) -> None:
         raise HostError(f"sale {granted.reference} was made with {cards}: give each sale a reference of its own")
 
 
-def _holder(workspace: Workspace, readers: dict[Slot, Reader]) -> tuple[KeyHolder, int, int]:
+def _holder(workspace: Workspace, readers: dict[Slot, Seat]) -> tuple[KeyHolder, int, int]:
     programme, masters = workspace.product.programme, workspace.masters
     if Slot.SHOP in readers:
         info = run(select_shop(programme), {Slot.SHOP: readers[Slot.SHOP].transmit})
@@ -269,13 +270,15 @@ def _holder(workspace: Workspace, readers: dict[Slot, Reader]) -> tuple[KeyHolde
     return keys, SOFTWARE_SHOP, SOFTWARE_TERMINAL
 
 
-def _watch(counter: Counter, readers: dict[Slot, Reader], trace: BestEffortFile | None) -> None:
+def _watch(counter: Counter, readers: dict[Slot, Seat], trace: BestEffortFile | None) -> None:
     """From here on APDUs are counted, lost on order, and written to the trace."""
-    losses = Losses(map(_loss, counter.lose))
+    losses = Losses(map(loss, counter.lose))
     writer = TraceWriter(trace, monotonic, decoded) if trace else None
     for slot, reader in readers.items():
         reader.losses = losses
         if counter.timed:
+            if not isinstance(reader, Reader):
+                raise HostError(f"--timed: a simulated {slot.value} expected, whose profile tells the times")
             reader.meter = _metered(counter, slot)
         if writer is not None:
             writer.attach(reader)
@@ -292,7 +295,8 @@ def _metered(counter: Counter, slot: Slot) -> Meter:
     return meter
 
 
-def _loss(text: str) -> Loss:
+def loss(text: str) -> Loss:
+    """What `--lose` says, 2:after. Raises HostError."""
     number, _, when = text.partition(":")
     if not (number.isascii() and number.isdigit() and 0 < len(number) < 6) or int(number) == 0 or when not in ("before", "after"):
         raise HostError(f"--lose: the number of an APDU and when, as 2:after, expected, {text!r} came")
