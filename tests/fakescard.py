@@ -92,9 +92,9 @@ class FakeScard:
         self.running = True
         self.ordered: dict[str, list[int]] = {}
         self.calls: list[str] = []
-        self.meanwhile: Callable[[], None] = lambda: None
-        self.before_transmit: Callable[[], None] = lambda: None
-        self.after_transmit: Callable[[], None] = lambda: None
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.before_transmit: Callable[[], object] = lambda: None
+        self.after_transmit: Callable[[], object] = lambda: None
         self._contexts: set[int] = set()
         self._owner: dict[int, int] = {}
         self._number = 1_000
