@@ -93,6 +93,7 @@ class FakeScard:
         self.ordered: dict[str, list[int]] = {}
         self.calls: list[str] = []
         self.meanwhile: Callable[[], object] = lambda: None
+        self.before_connect: Callable[[], object] = lambda: None
         self.before_transmit: Callable[[], object] = lambda: None
         self.after_transmit: Callable[[], object] = lambda: None
         self._contexts: set[int] = set()
@@ -158,6 +159,8 @@ class FakeScard:
         return Pc.TIMEOUT, told
 
     def SCardConnect(self, context: int, reader: str, share: int, protocols: int) -> tuple[int, int, int]:
+        self.before_connect()
+        self.before_connect = lambda: None
         code = self._failed("Connect", context)
         slot = self.slots.get(reader)
         if code or slot is None:
