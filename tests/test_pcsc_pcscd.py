@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -18,11 +19,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fakescard import Scripted
-from joren.apdu import Command, Response, Transmit
+from joren.apdu import AID_CUSTOMER, Command, Response, Transmit, aid
+from joren.applet.customer import CustomerCard
 from joren.cli import main
 from joren.commands import demo
-from joren.host import CardRefused, Masters, Slot, SoftwareKeys, run
-from joren.host.pcsc import PcscCard, PcscReader, Share, find_reader
+from joren.host import DEFAULT_PRODUCT, CardRefused, HostError, Journal, Masters, Slot, SoftwareKeys, Till, issue_customer, run
+from joren.host.pcsc import PcscCard, PcscReader, Share, WireProtocol, find_reader
 from joren.host.pcsc_api import Pc
 from joren.host.pcsc_errors import ReaderError, ReaderLost
 from joren.host.pcsc_readers import list_readers
@@ -32,6 +34,7 @@ from joren.host.replay.play import Play
 from joren.host.vault_file import FileVault
 from joren.simulator.chip import Chip
 from joren.simulator.image import load_image
+from joren.simulator.profile import load_profile
 from joren.simulator.protocol import Protocol
 from joren.simulator.reader import Reader
 from joren.simulator.vpcd import ChipInSlot, SlotCard
@@ -325,3 +328,45 @@ def test_pcscd_ends_and_comes_back(boxes: Boxes, pcscd: PcscdKit) -> None:
         assert card.reader.wait_card(10) is not None
         card.ready()
         assert card.transmit(SELECT).sw == 0x6A82
+
+
+def test_a_card_with_t0_alone_gets_its_answers_in_parts(boxes: Boxes) -> None:
+    chip = Chip(b"T=0", replace(load_profile("ideal"), protocols=("T=0",), atr=bytes.fromhex("3B00")))
+    chip.install(CustomerCard, aid(AID_CUSTOMER, DEFAULT_PRODUCT.programme))
+    card = boxes.connect(0, ChipInSlot(chip))
+    links: dict[Slot, Transmit] = {Slot.CUSTOMER: card.transmit}
+    masters = Masters.create()
+    run(issue_customer(DEFAULT_PRODUCT, masters, bytes(range(8))), links)
+    keys = SoftwareKeys(DEFAULT_PRODUCT.programme, 1, 0, masters.group_master("till", DEFAULT_PRODUCT.programme))
+    with Journal(":memory:") as journal:
+        assert run(Till(keys, journal).purchase("S", 100, 1000), links).points == 10
+    select = Command(0, 0xA4, 4, 0x0C, aid(AID_CUSTOMER, DEFAULT_PRODUCT.programme), 26)
+    assert (card.protocol, card.transmit(select).sw) == (WireProtocol.T0, 0x611A)
+
+
+def test_extended_length_goes_whole_and_too_much_throws_no_card_out(boxes: Boxes) -> None:
+    class Echo(Scripted):
+        def exchange(self, apdu: bytes) -> bytes:
+            return apdu[-60_000:] + b"\x90\x00"
+
+    card = boxes.connect(0, Echo("3B85018073C82140DE"))
+    data = Random(1).randbytes(65_000)
+    assert card.extended
+    assert card.transmit(Command(0, 0xCB, 0x3F, 0xFF, data)).data == data[-60_000:]
+    with pytest.raises(HostError, match="up to 65535 bytes"):
+        card.transmit(Command(0, 0xCB, 0x3F, 0xFF, bytes(65_535)))
+    assert card.transmit(Command(0, 0xCB, 0x3F, 0xFF, data)).data == data[-60_000:]
+
+
+def test_a_batch_is_made_in_two_readers_at_once(boxes: Boxes, tmp_path: Path) -> None:
+    shell = Shell(tmp_path, boxes)
+    shell.run("personalize", "blanks", "2")
+    for number, path in enumerate(sorted((shell.home / "blanks").glob("*.json"))):
+        shell.put(number, f"blanks/{path.name}")
+    csv_file = tmp_path / "members.csv"
+    csv_file.write_text("member\nann\nben\n")
+    result = shell.run("personalize", "batch", str(csv_file), "--readers", "pcsc:virtual*", "--json")
+    *cards, last = [json.loads(line) for line in result.stdout.splitlines()]
+    assert sorted((card["reader"], card["verdict"]) for card in cards) == [(name, "issued") for name in boxes.kit.names]
+    assert last["counts"]["issued"] == 2
+    assert last["readers_gone"] == []
