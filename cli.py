@@ -94,9 +94,9 @@ for command in (
     wear,
     profiles,
     readers,
-    pcscd,
     keys,
     personalize,
+    pcscd,
     completion,
 ):
     main.add_command(command)

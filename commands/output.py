@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from joren.apdu.trace import BadTrace
 from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError, LinkLost, VaultError
 from joren.host.pcsc_errors import ReaderError, ReaderLost
 from joren.host.production_report import BadReport
@@ -22,7 +23,6 @@ from joren.simulator.chip import DoesNotFit
 from joren.simulator.image import BadImage
 from joren.simulator.pcscd import NoPcscd
 from joren.simulator.profile import BadProfile
-from joren.simulator.trace import BadTrace
 from joren.simulator.vpcd import NoDriver
 from joren.simulator.wire import NoWire
 

@@ -10,9 +10,10 @@ from typing import Never, Protocol
 import click
 
 from joren.apdu import Command, LinkLost, Response, Transmit
+from joren.apdu.trace import Observer
 from joren.host.pcsc import PcscCard, find_reader
 from joren.host.pcsc_errors import ReaderError
-from joren.simulator.reader import Losses, Observer, When
+from joren.simulator.reader import Losses, When
 
 __all__ = ["PCSC", "PcscSeat", "Seat", "pattern_of", "taken_seat"]
 

@@ -5,7 +5,7 @@ so a sale that was lost is settled at the next tap, by any of these commands. `-
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import click
 
 from joren.apdu import Command, Response, Transmit
 from joren.apdu.explain import decoded
+from joren.apdu.trace import TraceWriter
 from joren.host import (
     CardFault,
     CardLost,
@@ -33,12 +34,12 @@ from joren.host import (
     Till,
     run,
 )
+from joren.host.record import BestEffortFile
 from joren.host.selecting import select_customer, select_shop
 from joren.simulator.chip import Chip
 from joren.simulator.profile import Profile
 from joren.simulator.protocol import Protocol
 from joren.simulator.reader import Loss, Losses, Meter, Reader, When
-from joren.simulator.trace import TraceWriter
 from joren.simulator.work import Work
 
 from .options import card_argument, complete_shops, pin_options, read_pins, time_option
@@ -72,29 +73,6 @@ class Counter:
     timed: bool = False
     exchanges: list[tuple[Exchange, Profile]] = field(default_factory=list)
     """What each APDU was, and the profile of its card."""
-
-
-class BestEffort:
-    """A trace file whose disk may fill up: the sale goes on, and one word says that the trace does not."""
-
-    def __init__(self, path: Path) -> None:
-        self.file = path.open("w", encoding="utf-8")
-        self.failed = False
-
-    def close(self) -> None:
-        """Ends the file, whatever becomes of what is left to write."""
-        with suppress(OSError):
-            self.file.close()
-
-    def write(self, text: str) -> None:
-        """Text to the file, as long as that goes."""
-        try:
-            if not self.failed:
-                self.file.write(text)
-                self.file.flush()
-        except OSError as error:
-            self.failed = True
-            click.echo(f"joren: the trace ends here: {error.strerror}", err=True)
 
 
 def counter_options(function: F) -> F:
@@ -257,7 +235,7 @@ def _drive(workspace: Workspace, counter: Counter, make: Callable[[Till], Dialog
     """Both readers with their cards, the till with its journal, and the dialog to its end."""
     with ExitStack() as stack:
         stack.enter_context(workspace.alone())
-        trace = None if counter.trace is None else stack.enter_context(closing(BestEffort(counter.trace)))
+        trace = None if counter.trace is None else stack.enter_context(closing(BestEffortFile(counter.trace, _untraced)))
         readers: dict[Slot, Seat] = {Slot.CUSTOMER: stack.enter_context(workspace.inserted(CARDS, counter.card))}
         if counter.shop_card is not None:
             readers[Slot.SHOP] = stack.enter_context(workspace.inserted(SHOPS, counter.shop_card))
@@ -292,7 +270,7 @@ def _holder(workspace: Workspace, readers: dict[Slot, Seat]) -> tuple[KeyHolder,
     return keys, SOFTWARE_SHOP, SOFTWARE_TERMINAL
 
 
-def _watch(counter: Counter, readers: dict[Slot, Seat], trace: BestEffort | None) -> None:
+def _watch(counter: Counter, readers: dict[Slot, Seat], trace: BestEffortFile | None) -> None:
     """From here on APDUs are counted, lost on order, and written to the trace."""
     losses = Losses(map(_loss, counter.lose))
     writer = TraceWriter(trace, monotonic, decoded) if trace else None
@@ -304,6 +282,10 @@ def _watch(counter: Counter, readers: dict[Slot, Seat], trace: BestEffort | None
             reader.meter = _metered(counter, slot)
         if writer is not None:
             writer.attach(reader)
+
+
+def _untraced(error: OSError) -> None:
+    click.echo(f"joren: the trace ends here: {error.strerror}", err=True)
 
 
 def _metered(counter: Counter, slot: Slot) -> Meter:
