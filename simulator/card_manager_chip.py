@@ -66,7 +66,8 @@ class ManagedChip(Chip):
         self.sync()
 
     def _place(self, applet_class: AppletClass, aid: bytes) -> None:
-        seat = ReusingSeat(self.memory, self.random, aid, development=self.profile.development and self.manager is None)
+        development = self.profile.development and self.manager is None
+        seat = ReusingSeat(self.memory, self.random, aid, development=development, cmac=self.profile.cmac)
         self.classes[aid] = applet_class
         self.seats[aid] = seat
         self._wipe(aid)

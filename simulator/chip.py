@@ -87,7 +87,7 @@ class Chip:
         self._place(applet_class, aid)
 
     def _place(self, applet_class: AppletClass, aid: bytes) -> None:
-        seat = Seat(self.memory, self.random, aid, development=self.profile.development)
+        seat = Seat(self.memory, self.random, aid, development=self.profile.development, cmac=self.profile.cmac)
         self.applets[aid] = self.programmed(applet_class)(seat, aid)
         self.seats[aid] = seat
         self.classes[aid] = applet_class

@@ -136,11 +136,11 @@ class JavaClass:
         """The same, writing wrongly."""
         return replace(self, mutant=mutant)
 
-    def order(self, aid: bytes, development: bool, capacity: int | None, overhead: int) -> bytes:
+    def order(self, aid: bytes, seat: Seat, capacity: int | None, overhead: int) -> bytes:
         """What the harness makes an instance from."""
-        own = self.parameters or (b"\x01" if development else b"")
+        own = self.parameters or (b"\x01" if seat.development else b"")
         install = bytes((len(aid),)) + aid + b"\x00" + bytes((len(own),)) + own
-        frame = [_text(self.name), _text(self.mutant), bytes((self.counting,)), bytes((len(aid),)), aid]
+        frame = [_text(self.name), _text(self.mutant), bytes((self.counting, seat.cmac, len(aid))), aid]
         frame += [bytes((len(install),)), install, (-1 if capacity is None else capacity).to_bytes(4, signed=True), U16.pack(overhead)]
         frame.append(bytes((len(self.regions),)))
         return b"".join(frame) + b"".join(_text(region.name) + U16.pack(region.size) for region in self.regions)
@@ -156,7 +156,8 @@ def layout_of(java_class: JavaClass, aid: bytes, development: bool) -> Layout:
     """Makes an instance in the machine on trial. Raises NoJava, JavaFault."""
     jvm = the_jvm(java_class.channel)
     live_in(jvm)
-    answer = jvm.exchange(bytes((CREATE,)) + bytes(4) + java_class.order(aid, development, None, 0), refuse)
+    trial = Seat(Memory(), bytes, aid, development=development)
+    answer = jvm.exchange(bytes((CREATE,)) + bytes(4) + java_class.order(aid, trial, None, 0), refuse)
     if answer[0] != DONE:
         raise JavaFault(f"install: {answer[3:].decode()}")
     deselect, reset, internal = (int.from_bytes(answer[at : at + 2]) for at in (1, 3, 5))
@@ -264,7 +265,7 @@ class JavaApplet:
             raise JvmLost("the Java virtual machine with the card's RAM ended; the card is as before the command")
         self._machine, self._number = live.machine, live.add(self)
         memory = self._memory
-        order = self.java_class.order(self.aid, self._seat.development, memory.commit_capacity_bytes, memory.commit_overhead_bytes)
+        order = self.java_class.order(self.aid, self._seat, memory.commit_capacity_bytes, memory.commit_overhead_bytes)
         answer = self.jvm.exchange(bytes((CREATE,)) + self._number.to_bytes(4) + order, refuse)
         if answer[0] != DONE:
             raise JavaFault(f"install: {answer[3:].decode()}")

@@ -147,14 +147,15 @@ class Transaction(AbstractContextManager[None]):
 class Seat:
     """The chip as one instance sees it (joren.applet.platform.Platform)."""
 
-    __slots__ = ("_memory", "_prefix", "_random", "_transaction", "channel", "development", "nvm_bytes", "ram")
+    __slots__ = ("_memory", "_prefix", "_random", "_transaction", "channel", "cmac", "development", "nvm_bytes", "ram")
 
-    def __init__(self, memory: Memory, random: Callable[[int], bytes], aid: bytes, *, development: bool = False) -> None:
+    def __init__(self, memory: Memory, random: Callable[[int], bytes], aid: bytes, *, development: bool = False, cmac: bool = True) -> None:
         self._memory = memory
         self._random = random
         self._prefix = aid.hex().upper() + "/"
         self._transaction = Transaction(memory)
         self.development = development
+        self.cmac = cmac
         self.channel: SecureChannel | None = None
         self.ram: list[Transient] = []
         self.nvm_bytes = 0

@@ -32,6 +32,7 @@ final class Card {
     final Ram ram = new Ram();
     final ServedChannel channel;
     final Runtime runtime;
+    final boolean cmac;
     int macBytes;
     private final Link link;
     private final Applet applet;
@@ -45,6 +46,7 @@ final class Card {
         this.runtime = runtime;
         this.link = link;
         this.log = link.log;
+        cmac = order.cmac;
         nvm = new Nvm(order.capacity, order.overhead, log);
         channel = new ServedChannel(link);
         aid = new AID(order.aid, (short) 0, (byte) order.aid.length);

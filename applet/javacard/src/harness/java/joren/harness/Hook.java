@@ -115,6 +115,14 @@ public final class Hook {
         apiWrite(target, to, card.random(length), length);
     }
 
+    /** A chip without CMAC has CBC-MAC alone. */
+    public static Signature getInstance(byte algorithm, boolean external) {
+        if (algorithm == Signature.ALG_AES_CMAC_128 && !card.cmac) {
+            CryptoException.throwIt(CryptoException.NO_SUCH_ALGORITHM);
+        }
+        return Signature.getInstance(algorithm, external);
+    }
+
     public static void update(Signature signature, byte[] data, short from, short length) {
         card.macBytes += length;
         signature.update(data, from, length);

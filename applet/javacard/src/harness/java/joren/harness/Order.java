@@ -5,6 +5,7 @@ final class Order {
     final String type;
     final String mutant;
     final boolean counting;
+    final boolean cmac;
     final byte[] aid;
     final byte[] parameters;
     final int capacity;
@@ -16,6 +17,7 @@ final class Order {
         type = frame.text();
         mutant = frame.text();
         counting = frame.u8() != 0;
+        cmac = frame.u8() != 0;
         aid = frame.bytes(frame.u8());
         parameters = frame.bytes(frame.u8());
         capacity = frame.i32();

@@ -39,6 +39,7 @@ final class Weave {
         call(UTIL, "arrayFillNonAtomic", "([BSSB)S", "");
         call(UTIL, "setShort", "([BSS)S", "");
         call("javacard/security/RandomData", "generateData", "([BSS)V", "L");
+        call("javacard/security/Signature", "getInstance", "(BZ)Ljavacard/security/Signature;", "");
         call("javacard/security/Signature", "update", "([BSS)V", "L");
         call("javacard/security/Signature", "sign", "([BSS[BS)S", "L");
         call("javacard/security/Signature", "verify", "([BSS[BSS)Z", "L");
