@@ -44,7 +44,7 @@ class Disposition(IntEnum):
     UNPOWER = 2
 
 
-class Flag(IntFlag):
+class Flag(IntEnum):
     """What PC/SC tells of a reader. The upper 16 bits of the number beside it count insertions and removals."""
 
     CHANGED = 0x02
@@ -83,19 +83,17 @@ ReaderTuple = tuple[str, int, list[int]]
 class Scard(Protocol):
     """What is used of smartcard.scard. Every call gives its code first; what follows means nothing where that is not 0."""
 
-    def SCardEstablishContext(self, scope: int) -> tuple[int, int]: ...  # noqa: N802 - PC/SC's names
-    def SCardReleaseContext(self, context: int) -> int: ...  # noqa: N802
-    def SCardListReaders(self, context: int, groups: list[str]) -> tuple[int, list[str]]: ...  # noqa: N802
-    def SCardGetStatusChange(  # noqa: N802
-        self, context: int, timeout_ms: int, readers: list[tuple[str, int]]
-    ) -> tuple[int, list[ReaderTuple]]: ...
-    def SCardConnect(self, context: int, reader: str, share: int, protocols: int) -> tuple[int, int, int]: ...  # noqa: N802
-    def SCardReconnect(self, card: int, share: int, protocols: int, initialization: int) -> tuple[int, int]: ...  # noqa: N802
-    def SCardDisconnect(self, card: int, disposition: int) -> int: ...  # noqa: N802
-    def SCardBeginTransaction(self, card: int) -> int: ...  # noqa: N802
-    def SCardEndTransaction(self, card: int, disposition: int) -> int: ...  # noqa: N802
-    def SCardStatus(self, card: int) -> tuple[int, str, int, int, list[int]]: ...  # noqa: N802
-    def SCardTransmit(self, card: int, protocol: int, command: list[int]) -> tuple[int, list[int]]: ...  # noqa: N802
+    def SCardEstablishContext(self, scope: int) -> tuple[int, int]: ...
+    def SCardReleaseContext(self, context: int) -> int: ...
+    def SCardListReaders(self, context: int, groups: list[str]) -> tuple[int, list[str]]: ...
+    def SCardGetStatusChange(self, context: int, timeout_ms: int, readers: list[tuple[str, int]]) -> tuple[int, list[ReaderTuple]]: ...
+    def SCardConnect(self, context: int, reader: str, share: int, protocols: int) -> tuple[int, int, int]: ...
+    def SCardReconnect(self, card: int, share: int, protocols: int, initialization: int) -> tuple[int, int]: ...
+    def SCardDisconnect(self, card: int, disposition: int) -> int: ...
+    def SCardBeginTransaction(self, card: int) -> int: ...
+    def SCardEndTransaction(self, card: int, disposition: int) -> int: ...
+    def SCardStatus(self, card: int) -> tuple[int, str, int, int, list[int]]: ...
+    def SCardTransmit(self, card: int, protocol: int, command: list[int]) -> tuple[int, list[int]]: ...
 
 
 _importing = Lock()
