@@ -8,6 +8,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from joren.commands.admin import admin
+from joren.commands.applet import applet
 from joren.commands.card import card
 from joren.commands.demo import demo
 from joren.commands.estimate import estimate
@@ -71,7 +72,7 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "joren", "_JOREN_COMPLETE").source())
 
 
-for command in (demo, card, shop, admin, script, trace, decode, tear, estimate, wear, profiles, keys, personalize, completion):
+for command in (demo, card, shop, applet, admin, script, trace, decode, tear, estimate, wear, profiles, keys, personalize, completion):
     main.add_command(command)
 for command in (tap, redeem, load, pay, void, settle):
     main.add_command(command)
