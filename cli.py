@@ -9,6 +9,7 @@ from click.shell_completion import get_completion_class
 
 from joren.commands.admin import admin
 from joren.commands.card import card
+from joren.commands.conform import conform
 from joren.commands.demo import demo
 from joren.commands.estimate import estimate
 from joren.commands.keys import keys
@@ -71,7 +72,7 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "joren", "_JOREN_COMPLETE").source())
 
 
-for command in (demo, card, shop, admin, script, trace, decode, tear, estimate, wear, profiles, keys, personalize, completion):
+for command in (demo, card, shop, admin, script, trace, decode, tear, conform, estimate, wear, profiles, keys, personalize, completion):
     main.add_command(command)
 for command in (tap, redeem, load, pay, void, settle):
     main.add_command(command)

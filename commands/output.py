@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError, LinkLost, VaultError
+from joren.host.conform import BadVectors
 from joren.host.production_report import BadReport
 from joren.host.replay.log import BadLog
 from joren.simulator.chip import DoesNotFit
@@ -40,6 +41,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     BadImage: 6,
     BadLog: 6,
     BadReport: 6,
+    BadVectors: 6,
     BadProfile: 2,
     NoWire: 2,
     DoesNotFit: 2,
