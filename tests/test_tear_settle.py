@@ -206,8 +206,7 @@ def test_what_is_wrong_is_shown_and_ends_with_exit_code_1(tmp_path: Path, monkey
     script = next(one for one in scripts() if one.name == "one-card load: customer card")
     tears = tuple(explore(placed(script, script.chip.on(IDEAL, late.make))))
     assert any(tear.outcome is Outcome.MIXED for tear in tears)
-    torn = [Torn(load_profile("jcop4"), tears, 7)]
-    verdicts: list[Verdict | JavaVerdict] = [Verdict(late, None)]
+    torn, verdicts = [Torn(load_profile("jcop4"), tears, 7)], list[Verdict | JavaVerdict]([Verdict(late, None)])
     figures = Figures(7, 0, 0, [Unsettled("load, shop card", "jcop4", ("3.1", "2.2"), "granted twice")])
 
     def given(*_arguments: object) -> Everything:
