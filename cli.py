@@ -12,6 +12,7 @@ from joren.commands.card import card
 from joren.commands.demo import demo
 from joren.commands.estimate import estimate
 from joren.commands.keys import keys
+from joren.commands.kiosk import kiosk
 from joren.commands.output import Commands
 from joren.commands.pcscd import pcscd
 from joren.commands.personalize import personalize
@@ -21,6 +22,7 @@ from joren.commands.script import script
 from joren.commands.shop import shop
 from joren.commands.tear import tear
 from joren.commands.till import load, pay, redeem, settle, tap, void
+from joren.commands.till_service import till
 from joren.commands.trace import decode, trace
 from joren.commands.vault_option import vault_options
 from joren.commands.wear import wear
@@ -94,9 +96,11 @@ for command in (
     wear,
     profiles,
     readers,
+    pcscd,
     keys,
     personalize,
-    pcscd,
+    till,
+    kiosk,
     completion,
 ):
     main.add_command(command)

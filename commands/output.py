@@ -21,6 +21,8 @@ from joren.host.production_report import BadReport
 from joren.host.replay.log import BadLog
 from joren.simulator.chip import DoesNotFit
 from joren.simulator.image import BadImage
+from joren.simulator.javacard import JavaFault
+from joren.simulator.jvm import JvmDied, NoJava
 from joren.simulator.pcscd import NoPcscd
 from joren.simulator.profile import BadProfile
 from joren.simulator.vpcd import NoDriver
@@ -46,6 +48,9 @@ EXIT_CODES: dict[type[Exception], int] = {
     BadReport: 6,
     BadProfile: 2,
     NoWire: 2,
+    NoJava: 6,
+    JvmDied: 6,
+    JavaFault: 1,
     DoesNotFit: 2,
     BadTrace: 6,
     NoDriver: 5,

@@ -10,8 +10,9 @@ from joren.apdu import SW, Command, Ins
 from joren.apdu.trace import Line
 from joren.host import HostError
 from joren.host.replaying import Verdict, load_trace, play_back
-from joren.simulator.chip import Chip, DoesNotFit
+from joren.simulator.chip import MODEL, Chip, DoesNotFit
 from joren.simulator.image import load_image
+from joren.simulator.java_roles import PROGRAMS
 from joren.simulator.profile import load_profile, profile_names
 from joren.simulator.protocol import Protocol
 from joren.simulator.reader import Reader
@@ -51,7 +52,11 @@ class Options:
 )
 @click.option("--seed", type=click.IntRange(0), help=f"With --all: for the sales torn three times at random.  [default: {SEED}]")
 @click.option("--random", "number", type=click.IntRange(0, NUMBER_MAX), help=f"With --all: how many of those.  [default: {NUMBER}]")
-@click.option("--card", metavar="CARD", help="The customer card of the trace: the image it had before.")
+@click.option(
+    "--card",
+    metavar="CARD",
+    help="The customer card of the trace: the image it had before. With --all: what the cards run, model or javacard.  [default: model]",
+)
 @click.option("--shop-card", metavar="SHOP", help="The shop card of the trace, likewise.")
 @click.option("--write", type=click.IntRange(1), metavar="N", help="The tear at the N-th write of the trace alone; commits count too.")
 @json_option
@@ -67,6 +72,7 @@ def tear(workspace: Workspace, /, trace: Path | None, everything: bool, **option
     Examples:
       joren tear --all
       joren tear --all --profile jcop4 --random 1000 --seed 7
+      joren tear --all --card javacard --profile ideal
       joren tear tap.jsonl --card before.json
       joren tear tap.jsonl --card before.json --write 3
     """
@@ -80,11 +86,15 @@ def tear(workspace: Workspace, /, trace: Path | None, everything: bool, **option
 
 
 def _tear_all(asked: Options) -> None:
-    if asked.card or asked.shop_card or asked.write:
-        raise HostError("tear: --card, --shop-card and --write go with TRACE, not with --all")
+    if asked.shop_card or asked.write:
+        raise HostError("tear: --shop-card and --write go with TRACE, not with --all")
+    program = PROGRAMS.get(asked.card or MODEL.name)
+    if program is None:
+        raise HostError(f"tear: --all --card: {' or '.join(PROGRAMS)} expected, {asked.card!r} came; an image goes with TRACE")
     profiles = [load_profile(name) for name in dict.fromkeys(asked.profiles or profile_names())]
     try:
-        found = tear_all(profiles, SEED if asked.seed is None else asked.seed, NUMBER if asked.number is None else asked.number)
+        number = NUMBER if asked.number is None else asked.number
+        found = tear_all(profiles, SEED if asked.seed is None else asked.seed, number, program)
     except DoesNotFit as error:
         raise HostError(f"tear: {error}") from error
     reply("tear", fields_of(found), lambda: show_all(found))

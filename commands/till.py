@@ -51,7 +51,7 @@ from .tryout import Exchange
 from .views import granted_fields, granted_picture, row_fields
 from .workspace import CARDS, SHOPS, Workspace, pass_workspace
 
-__all__ = ["load", "pay", "redeem", "settle", "tap", "void"]
+__all__ = ["load", "loss", "pay", "redeem", "settle", "tap", "void"]
 
 SOFTWARE_TERMINAL = 0
 T = TypeVar("T")
@@ -272,7 +272,7 @@ def _holder(workspace: Workspace, readers: dict[Slot, Seat]) -> tuple[KeyHolder,
 
 def _watch(counter: Counter, readers: dict[Slot, Seat], trace: BestEffortFile | None) -> None:
     """From here on APDUs are counted, lost on order, and written to the trace."""
-    losses = Losses(map(_loss, counter.lose))
+    losses = Losses(map(loss, counter.lose))
     writer = TraceWriter(trace, monotonic, decoded) if trace else None
     for slot, reader in readers.items():
         reader.losses = losses
@@ -295,7 +295,8 @@ def _metered(counter: Counter, slot: Slot) -> Meter:
     return meter
 
 
-def _loss(text: str) -> Loss:
+def loss(text: str) -> Loss:
+    """What `--lose` says, 2:after. Raises HostError."""
     number, _, when = text.partition(":")
     if not (number.isascii() and number.isdigit() and 0 < len(number) < 6) or int(number) == 0 or when not in ("before", "after"):
         raise HostError(f"--lose: the number of an APDU and when, as 2:after, expected, {text!r} came")

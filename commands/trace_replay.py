@@ -14,6 +14,7 @@ import click
 from joren.apdu import Command, Ins
 from joren.apdu.trace import Line
 from joren.host import CardFault, CardLost, CardRefused, Diverged, HostError, Journal, LinkLost, Replay, Till, run
+from joren.host.ceremony import KeyRing
 from joren.host.replaying import Step, Verdict, load_trace, play_back
 from joren.host.sale import pin_block
 from joren.host.taps import dialog_of, holder_of, start_journal, taps_of
@@ -108,9 +109,13 @@ def _secrets(pin: str | None) -> Callable[[Command], bytes | None]:
 
 
 def _by_the_host(workspace: Workspace, lines: Sequence[Line], before: Path | None) -> Played:
+    def ring(name: str, programme: int) -> KeyRing:
+        with workspace.alone():
+            return workspace.masters.ring(name, programme)
+
     taps, played, again = taps_of(lines), Played("host"), Replay(lines, strict=False)
     with _journal(before) as journal:
-        till = Till(holder_of(taps, workspace.masters.ring), journal)
+        till = Till(holder_of(taps, ring), journal)
         start_journal(journal, taps)
         try:
             while again.left:

@@ -27,8 +27,9 @@ from joren.host.vault import NamedVault, VaultStore
 from joren.host.vault_file import FileVault
 from joren.simulator.card_manager_chip import make_managed_chip
 from joren.simulator.card_manager_memory import Production
-from joren.simulator.chip import IDEAL, Chip
+from joren.simulator.chip import IDEAL, MODEL, Chip
 from joren.simulator.image import BadImage, KeptImage, load_image
+from joren.simulator.java_roles import PROGRAMS
 from joren.simulator.profile import Profile
 from joren.simulator.protocol import slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
@@ -209,11 +210,14 @@ class Workspace:
         known = ", ".join(self.names(place)) or f"none yet; {place.make} makes one"
         raise HostError(f"{place.what} {name}: none of this name; there are: {known}")
 
-    def blank(self, place: Place, profile: Profile = IDEAL) -> Chip:
-        """A chip as its maker delivers it: a card manager with transport keys, and room for a card of that place. Raises DoesNotFit."""
+    def blank(self, place: Place, profile: Profile = IDEAL, program: str = MODEL.name) -> Chip:
+        """A chip as its maker delivers it: a card manager with transport keys, and room for a card of that place.
+
+        Raises DoesNotFit, and NoJava where the `program`, one of PROGRAMS, needs a Java runtime.
+        """
         production = Production(token_bytes(DIVERSIFICATION_SIZE))
         keys = self.masters.transport_keys(production.diversification_data)
-        chip = make_managed_chip(token_bytes(SEED_SIZE), profile, keys, production)
+        chip = make_managed_chip(token_bytes(SEED_SIZE), profile, keys, production, PROGRAMS[program])
         chip.check_fit(ROLES[place.role][1], aid(place.role, self.product.programme))
         return chip
 

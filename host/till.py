@@ -106,6 +106,15 @@ class Till:
         check_hour(hour)
         return self._guarded(self._result(hour, detailed, pin_block(pin)), None)
 
+    def outcome(self, reference: str) -> Granted | Row | None:
+        """What the journal knows of a sale: its result once it is committed, else its row, None where it did not happen. Asks no card.
+
+        May be called while a dialog is under way, from any thread.
+        """
+        check_reference(reference)
+        row = self.journal.find(reference)
+        return self._granted(row, (), recovered=True) if row is not None and row.fate is Fate.COMMITTED else row
+
     def settle(self) -> Dialog[Settled]:
         """Settles what is pending on the card that is tapped, and no more."""
         return self._guarded(self._settle(), None)

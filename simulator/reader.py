@@ -130,8 +130,8 @@ class Reader:
             self._break(chip, command)
         try:
             response = self._exchange(chip, command)
-        except PowerCut:
-            self._break(chip, command)
+        except PowerCut as cut:
+            self._break(chip, command, str(cut))
         if when is When.AFTER:
             self._break(chip, command)
         self._tell("apdu", command, response)
@@ -149,11 +149,11 @@ class Reader:
         self.meter(chip, self.protocol, command, response, work)
         return response
 
-    def _break(self, chip: Chip, command: Command) -> Never:
+    def _break(self, chip: Chip, command: Command, why: str = "") -> Never:
         chip.power_off()
         self.powered = False
         self._tell("apdu", command)
-        raise LinkLost(f"{self.name}: the card went away")
+        raise LinkLost(f"{self.name}: the card went away" + (f": {why}" if why else ""))
 
     def _tell(self, event: str, command: Command | None = None, response: Response | None = None) -> None:
         for observer in self.observers:

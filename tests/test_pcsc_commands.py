@@ -255,6 +255,10 @@ def test_a_batch_ends_where_its_reader_is_gone(desk: Desk) -> None:
     csv_file = desk.folder / "members.csv"
     csv_file.write_text(CUSTOMERS)
     desk.scard[DESK].pull()
-    desk.scard.meanwhile = lambda: desk.scard.slots.pop(DESK, None)
+
+    def unplug() -> None:
+        desk.scard.slots.pop(DESK, None)
+
+    desk.scard.meanwhile = unplug
     told = desk.run("personalize", "batch", str(csv_file), "--readers", "pcsc:0", code=1).stdout
     assert "reader gone: Desk 00 00: Desk 00 00: there is no reader of this name any more" in told

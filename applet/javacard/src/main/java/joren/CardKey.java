@@ -8,8 +8,8 @@ import javacard.security.KeyBuilder;
  * An AES-128 key in persistent memory.
  *
  * How it works. The bytes are the truth, and take part in transactions; whether loading a key object does is the chip's affair. So a key
- * is stored together with a mark that its object is stale, and loaded at its next use, outside any transaction. A key with a Mac of its
- * own leaves that initialised, so that a tap loads and initialises nothing.
+ * is stored together with a mark that its object is stale, and loaded once its transaction has been committed, or, where power went before
+ * that, at its next use. A key with a Mac of its own leaves that initialised, so that a tap loads and initialises nothing.
  */
 final class CardKey {
     private static final byte FRESH = 0;
@@ -38,13 +38,21 @@ final class CardKey {
         stale[place] = STALE;
     }
 
-    /** The CMAC of a message, 16 bytes; both in RAM. */
-    void mac(byte[] message, short offset, short length, byte[] out, short outOffset) {
+    /** Loads the key object if that is stale; outside transactions. */
+    void load() {
         if (stale[place] != FRESH) {
             key.setKey(bytes, (short) 0);
-            mac.init(key);
+            if (alone) {
+                mac.init(key);
+            }
             stale[place] = FRESH;
-        } else if (!alone) {
+        }
+    }
+
+    /** The CMAC of a message, 16 bytes; both in RAM. */
+    void mac(byte[] message, short offset, short length, byte[] out, short outOffset) {
+        load();
+        if (!alone) {
             mac.init(key);
         }
         mac.sign(message, offset, length, out, outOffset);

@@ -89,6 +89,11 @@ final class CustomerData implements Personalizable {
         memory.storeKey(ref, value, (short) (offset + 1));
     }
 
+    @Override
+    public void loadKeys() {
+        memory.loadKeys();
+    }
+
     /** REQ-PER-3. */
     @Override
     public boolean isComplete() {

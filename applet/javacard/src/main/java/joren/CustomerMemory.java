@@ -95,6 +95,12 @@ final class CustomerMemory {
         keys[(short) (ref - 1)].store(source, offset);
     }
 
+    void loadKeys() {
+        for (short at = 0; at < (short) keys.length; at++) {
+            keys[at].load();
+        }
+    }
+
     /** Begins a message about this card in the scratch: use, programme, card id. Where it goes on. */
     short head(byte use) {
         byte[] scratch = ram.scratch;

@@ -13,6 +13,9 @@ interface Personalizable {
     /** Stores the value of a DGI in the caller's transaction; 6A80 for one that can not be. */
     void store(short tag, byte[] value, short offset, short length);
 
+    /** What was stored has been committed: loads the keys. */
+    void loadKeys();
+
     /** Whether all is there that the card needs. */
     boolean isComplete();
 

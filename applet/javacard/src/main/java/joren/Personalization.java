@@ -68,6 +68,7 @@ final class Personalization {
             cells.lifeCycle[0] = Codes.LIFE_ISSUED;
         }
         JCSystem.commitTransaction();
+        card.loadKeys();
         if (!last) {
             session[Transients.NEXT_BLOCK] = (byte) (block + 1);
         }

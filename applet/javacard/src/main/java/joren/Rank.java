@@ -5,50 +5,18 @@ import javacard.framework.Util;
 /**
  * The rank arithmetic of docs/spec/rank.md on records as they are: state, rules and order, each with its offset.
  *
- * How it works. A purchase changes a state that the caller has copied to RAM, in place, step by step. Nothing is wider than a word, and no word
- * is kept but on the stack. What a card reads at a later hour is the first three steps alone.
+ * How it works. A purchase changes a state that the caller has copied to RAM, in place, step by step. Nothing is wider than a word, and no
+ * word is kept but on the stack. What a card reads at a later hour is the first three steps alone.
  */
 final class Rank {
-    static final short STATE_SIZE = 32;
-    static final short RULES_SIZE = 80;
-
     private static final byte VERSION = 1;
     private static final byte RANK_MAX = 4;
     private static final short CARRY_DIVISOR = 10000;
     private static final short GAP_MAX = 8191;
     private static final short X1 = 10;
 
-    private static final short RANK = 1;
-    private static final short FIRST_HOUR = 2;
-    private static final short LAST_HOUR = 4;
-    private static final short VISIT_HOUR = 6;
-    private static final short VISITS = 8;
-    private static final short RANK_HOUR = 10;
-    private static final short GAP8 = 12;
-    private static final short CARRY = 14;
-    private static final short VALUES = 16;
     private static final short VALUE_SIZE = 4;
-
-    private static final short AMOUNT_SHIFT = 1;
-    private static final short VISIT_GAP = 2;
-    private static final short JUMP_MAX = 4;
-    private static final short HOLD = 6;
-    private static final short CLIMB = 8;
-    private static final short KEEP = 18;
-    private static final short RATE_BP = 28;
-    private static final short POINTS_CAP = 38;
-    private static final short SLOTS = 40;
-    private static final short SLOT_SIZE = 10;
-
-    private static final short SLOT_VISIT = 2;
-    private static final short SLOT_CAP = 4;
-    private static final short SLOT_CATEGORIES = 6;
-    private static final short SLOT_SHARE = 8;
     private static final short SHARE_MAX = 256;
-
-    private static final short AMOUNT = 2;
-    private static final short CATEGORY = 6;
-    private static final short FACTOR = 7;
 
     /** T[j] of REQ-RANK-09, less 65536, which leaves the same 16 bits. */
     private static final short[] FALL_FACTORS = {
@@ -63,32 +31,32 @@ final class Rank {
 
     /** REQ-RANK-02. */
     static boolean validState(byte[] state, short so) {
-        short last = Util.getShort(state, (short) (so + LAST_HOUR));
-        short visit = Util.getShort(state, (short) (so + VISIT_HOUR));
-        byte rank = state[(short) (so + RANK)];
+        short last = Util.getShort(state, (short) (so + Codes.STATE_LAST_HOUR));
+        short visit = Util.getShort(state, (short) (so + Codes.STATE_VISIT_HOUR));
+        byte rank = state[(short) (so + Codes.STATE_RANK)];
         return state[so] == VERSION && rank >= 0 && rank <= RANK_MAX
-            && Words.below(Util.getShort(state, (short) (so + CARRY)), CARRY_DIVISOR)
-            && !Words.below(visit, Util.getShort(state, (short) (so + FIRST_HOUR)))
+            && Words.below(Util.getShort(state, (short) (so + Codes.STATE_CARRY)), CARRY_DIVISOR)
+            && !Words.below(visit, Util.getShort(state, (short) (so + Codes.STATE_FIRST_HOUR)))
             && !Words.below(last, visit)
-            && !Words.below(last, Util.getShort(state, (short) (so + RANK_HOUR)));
+            && !Words.below(last, Util.getShort(state, (short) (so + Codes.STATE_RANK_HOUR)));
     }
 
     /** REQ-RANK-05, of 80 bytes. */
     static boolean validRules(byte[] rules, short ro) {
-        byte shift = rules[(short) (ro + AMOUNT_SHIFT)];
-        if (shift < 0 || shift > 31 || Util.getShort(rules, (short) (ro + HOLD)) == 0
-            || Util.getShort(rules, (short) (ro + CLIMB)) != 0 || Util.getShort(rules, (short) (ro + KEEP)) != 0) {
+        byte shift = rules[(short) (ro + Codes.RULES_AMOUNT_SHIFT)];
+        if (shift < 0 || shift > 31 || Util.getShort(rules, (short) (ro + Codes.RULES_HOLD_HOURS)) == 0
+            || Util.getShort(rules, (short) (ro + Codes.RULES_CLIMB)) != 0 || Util.getShort(rules, (short) (ro + Codes.RULES_KEEP)) != 0) {
             return false;
         }
         for (short at = 2; at <= 2 * RANK_MAX; at += 2) {
-            short climb = Util.getShort(rules, (short) (ro + CLIMB + at));
-            short keep = Util.getShort(rules, (short) (ro + KEEP + at));
-            if (!Words.below(Util.getShort(rules, (short) (ro + CLIMB + at - 2)), climb)
-                || !Words.below(Util.getShort(rules, (short) (ro + KEEP + at - 2)), keep) || Words.below(climb, keep)) {
+            short climb = Util.getShort(rules, (short) (ro + Codes.RULES_CLIMB + at));
+            short keep = Util.getShort(rules, (short) (ro + Codes.RULES_KEEP + at));
+            if (!Words.below(Util.getShort(rules, (short) (ro + Codes.RULES_CLIMB + at - 2)), climb)
+                || !Words.below(Util.getShort(rules, (short) (ro + Codes.RULES_KEEP + at - 2)), keep) || Words.below(climb, keep)) {
                 return false;
             }
         }
-        for (short at = SLOTS + SLOT_SHARE; at < RULES_SIZE; at += SLOT_SIZE) {
+        for (short at = Codes.RULES_SLOTS + Codes.SLOT_SHARE; at < Codes.RULES_SIZE; at += Codes.SLOT_SIZE) {
             if (Words.below(SHARE_MAX, Util.getShort(rules, (short) (ro + at)))) {
                 return false;
             }
@@ -98,27 +66,27 @@ final class Rank {
 
     /** Whether the hour is too far ahead of the newest one of a state that has been used (REQ-RANK-07, REQ-TRX-3). */
     static boolean timeJump(byte[] state, short so, byte[] rules, short ro, short hour) {
-        short last = Util.getShort(state, (short) (so + LAST_HOUR));
-        return Util.getShort(state, (short) (so + VISITS)) != 0 && Words.below(last, hour)
-            && Words.below(Util.getShort(rules, (short) (ro + JUMP_MAX)), (short) (hour - last));
+        short last = Util.getShort(state, (short) (so + Codes.STATE_LAST_HOUR));
+        return Util.getShort(state, (short) (so + Codes.STATE_VISITS)) != 0 && Words.below(last, hour)
+            && Words.below(Util.getShort(rules, (short) (ro + Codes.RULES_JUMP_MAX_HOURS)), (short) (hour - last));
     }
 
     /**
-     * A purchase (REQ-RANK-06) by the first 8 bytes of an order, at an hour that is no time jump: changes the state, in RAM, and returns the
-     * points granted, u16.
+     * A purchase (REQ-RANK-06) by the first 8 bytes of an order, at an hour that is no time jump: changes the state, in RAM, and returns
+     * the points granted, u16.
      */
     static short purchase(byte[] state, short so, byte[] rules, short ro, byte[] order, short oo) {
         short hour = Util.getShort(order, oo);
-        if (Util.getShort(state, (short) (so + VISITS)) == 0) {
-            Util.setShort(state, (short) (so + FIRST_HOUR), hour);
-            Util.setShort(state, (short) (so + LAST_HOUR), hour);
-            Util.setShort(state, (short) (so + VISIT_HOUR), hour);
-            Util.setShort(state, (short) (so + RANK_HOUR), hour);
+        if (Util.getShort(state, (short) (so + Codes.STATE_VISITS)) == 0) {
+            Util.setShort(state, (short) (so + Codes.STATE_FIRST_HOUR), hour);
+            Util.setShort(state, (short) (so + Codes.STATE_LAST_HOUR), hour);
+            Util.setShort(state, (short) (so + Codes.STATE_VISIT_HOUR), hour);
+            Util.setShort(state, (short) (so + Codes.STATE_RANK_HOUR), hour);
         } else {
             hour = readAt(state, so, rules, ro, hour);
         }
         short points = earn(state, so, rules, ro, order, oo);
-        boolean counted = visit(state, so, Util.getShort(rules, (short) (ro + VISIT_GAP)), hour);
+        boolean counted = visit(state, so, Util.getShort(rules, (short) (ro + Codes.RULES_VISIT_GAP_HOURS)), hour);
         deposit(state, so, rules, ro, order, oo, counted);
         climb(state, so, rules, ro, hour);
         return points;
@@ -127,25 +95,25 @@ final class Rank {
     /** The score of the values as they are, u16 (REQ-RANK-16). */
     static short score(byte[] state, short so, byte[] rules, short ro) {
         short total = 0;
-        short slot = (short) (ro + SLOTS + SLOT_SHARE);
-        short end = (short) (so + STATE_SIZE);
-        for (short at = (short) (so + VALUES); at < end; at += VALUE_SIZE) {
+        short slot = (short) (ro + Codes.RULES_SLOTS + Codes.SLOT_SHARE);
+        short end = (short) (so + Codes.STATE_SIZE);
+        for (short at = (short) (so + Codes.STATE_VALUES); at < end; at += VALUE_SIZE) {
             short share = Util.getShort(rules, slot);
             if (share != 0) {
                 total = Words.addSaturating(total, Words.part(Util.getShort(state, at), share));
             }
-            slot += SLOT_SIZE;
+            slot += Codes.SLOT_SIZE;
         }
         return total;
     }
 
     /**
-     * Steps 1 to 3: makes the state, in RAM, what a purchase at this hour would start from (REQ-RANK-17), last_hour with it, and returns the hour
-     * that takes its place. A state that has not been used stays as it is.
+     * Steps 1 to 3: makes the state, in RAM, what a purchase at this hour would start from (REQ-RANK-17), last_hour with it, and returns
+     * the hour that takes its place. A state that has not been used stays as it is.
      */
     static short readAt(byte[] state, short so, byte[] rules, short ro, short hour) {
-        short last = Util.getShort(state, (short) (so + LAST_HOUR));
-        if (Util.getShort(state, (short) (so + VISITS)) == 0) {
+        short last = Util.getShort(state, (short) (so + Codes.STATE_LAST_HOUR));
+        if (Util.getShort(state, (short) (so + Codes.STATE_VISITS)) == 0) {
             return hour;
         }
         if (Words.below(hour, last)) {
@@ -153,16 +121,16 @@ final class Rank {
         }
         short gap = (short) (hour - last);
         if (gap != 0) {
-            short slot = (short) (ro + SLOTS);
-            short end = (short) (so + STATE_SIZE);
-            for (short at = (short) (so + VALUES); at < end; at += VALUE_SIZE) {
+            short slot = (short) (ro + Codes.RULES_SLOTS);
+            short end = (short) (so + Codes.STATE_SIZE);
+            for (short at = (short) (so + Codes.STATE_VALUES); at < end; at += VALUE_SIZE) {
                 short rate = Util.getShort(rules, slot);
                 if (rate != 0) {
                     age(state, at, rate, last, gap);
                 }
-                slot += SLOT_SIZE;
+                slot += Codes.SLOT_SIZE;
             }
-            Util.setShort(state, (short) (so + LAST_HOUR), hour);
+            Util.setShort(state, (short) (so + Codes.STATE_LAST_HOUR), hour);
         }
         settle(state, so, rules, ro, hour, gap);
         return hour;
@@ -222,31 +190,31 @@ final class Rank {
 
     /** REQ-RANK-10: one rank, and one more for each whole hold that the gap has beyond the first. */
     private static void settle(byte[] state, short so, byte[] rules, short ro, short hour, short gap) {
-        byte rank = state[(short) (so + RANK)];
-        short hold = Util.getShort(rules, (short) (ro + HOLD));
-        if (rank == 0 || Words.below((short) (hour - Util.getShort(state, (short) (so + RANK_HOUR))), hold)) {
+        byte rank = state[(short) (so + Codes.STATE_RANK)];
+        short hold = Util.getShort(rules, (short) (ro + Codes.RULES_HOLD_HOURS));
+        if (rank == 0 || Words.below((short) (hour - Util.getShort(state, (short) (so + Codes.STATE_RANK_HOUR))), hold)) {
             return;
         }
         short score = score(state, so, rules, ro);
         short left = Words.below(gap, hold) ? 0 : (short) (gap - hold);
-        while (rank > 0 && Words.below(score, Util.getShort(rules, (short) (ro + KEEP + 2 * rank)))) {
+        while (rank > 0 && Words.below(score, Util.getShort(rules, (short) (ro + Codes.RULES_KEEP + 2 * rank)))) {
             rank--;
-            Util.setShort(state, (short) (so + RANK_HOUR), hour);
+            Util.setShort(state, (short) (so + Codes.STATE_RANK_HOUR), hour);
             if (Words.below(left, hold)) {
                 break;
             }
             left -= hold;
         }
-        state[(short) (so + RANK)] = rank;
+        state[(short) (so + Codes.STATE_RANK)] = rank;
     }
 
     /** REQ-RANK-11, REQ-RANK-12. */
     private static short earn(byte[] state, short so, byte[] rules, short ro, byte[] order, short oo) {
-        short rate = rate(Util.getShort(rules, (short) (ro + RATE_BP + 2 * state[(short) (so + RANK)])),
-            (short) (order[(short) (oo + FACTOR)] & Words.BYTE));
-        short carry = Util.getShort(state, (short) (so + CARRY));
-        short high = Util.getShort(order, (short) (oo + AMOUNT));
-        short low = Util.getShort(order, (short) (oo + AMOUNT + 2));
+        short rate = rate(Util.getShort(rules, (short) (ro + Codes.RULES_RATE_BP + 2 * state[(short) (so + Codes.STATE_RANK)])),
+            (short) (order[(short) (oo + Codes.ORDER_FACTOR_TENTHS)] & Words.BYTE));
+        short carry = Util.getShort(state, (short) (so + Codes.STATE_CARRY));
+        short high = Util.getShort(order, (short) (oo + Codes.ORDER_AMOUNT));
+        short low = Util.getShort(order, (short) (oo + Codes.ORDER_AMOUNT + 2));
         short top = 0;
         short middle = Words.upper(low, rate);
         short bottom = (short) (low * rate + carry);
@@ -261,7 +229,7 @@ final class Rank {
                 top++;
             }
         }
-        short points = Util.getShort(rules, (short) (ro + POINTS_CAP));
+        short points = Util.getShort(rules, (short) (ro + Codes.RULES_POINTS_CAP));
         carry = 0;
         if (top == 0 && middle >= 0 && middle < CARRY_DIVISOR) {
             short quotient = quotient(middle, bottom);
@@ -270,7 +238,7 @@ final class Rank {
                 carry = (short) (bottom - quotient * CARRY_DIVISOR);
             }
         }
-        Util.setShort(state, (short) (so + CARRY), carry);
+        Util.setShort(state, (short) (so + Codes.STATE_CARRY), carry);
         return points;
     }
 
@@ -300,37 +268,36 @@ final class Rank {
 
     /** REQ-RANK-13: whether the visit is counted. */
     private static boolean visit(byte[] state, short so, short visitGap, short hour) {
-        short visits = Util.getShort(state, (short) (so + VISITS));
-        short gap = (short) (hour - Util.getShort(state, (short) (so + VISIT_HOUR)));
+        short visits = Util.getShort(state, (short) (so + Codes.STATE_VISITS));
+        short gap = (short) (hour - Util.getShort(state, (short) (so + Codes.STATE_VISIT_HOUR)));
         if (visits != 0 && Words.below(gap, visitGap)) {
             return false;
         }
         if (gap < 0 || gap > GAP_MAX) {
             gap = GAP_MAX;
         }
-        short gap8 = Util.getShort(state, (short) (so + GAP8));
+        short gap8 = Util.getShort(state, (short) (so + Codes.STATE_GAP8));
         gap8 = visits == 0 || visits == 1 ? (short) (gap << 3) : (short) (gap8 + gap - ((gap8 >> 3) & 0x1FFF));
-        Util.setShort(state, (short) (so + GAP8), gap8);
-        Util.setShort(state, (short) (so + VISIT_HOUR), hour);
-        Util.setShort(state, (short) (so + VISITS), Words.addSaturating(visits, (short) 1));
+        Util.setShort(state, (short) (so + Codes.STATE_GAP8), gap8);
+        Util.setShort(state, (short) (so + Codes.STATE_VISIT_HOUR), hour);
+        Util.setShort(state, (short) (so + Codes.STATE_VISITS), Words.addSaturating(visits, (short) 1));
         return true;
     }
 
     /** REQ-RANK-14. */
     private static void deposit(byte[] state, short so, byte[] rules, short ro, byte[] order, short oo, boolean counted) {
-        short category = (short) (1 << order[(short) (oo + CATEGORY)]);
-        short amount = units(Util.getShort(order, (short) (oo + AMOUNT)), Util.getShort(order, (short) (oo + AMOUNT + 2)),
-            rules[(short) (ro + AMOUNT_SHIFT)]);
-        short slot = (short) (ro + SLOTS);
-        short end = (short) (so + STATE_SIZE);
-        for (short at = (short) (so + VALUES); at < end; at += VALUE_SIZE) {
-            if ((Util.getShort(rules, (short) (slot + SLOT_CATEGORIES)) & category) != 0) {
-                short units = Util.getShort(rules, (short) (slot + SLOT_CAP));
+        short category = (short) (1 << order[(short) (oo + Codes.ORDER_CATEGORY)]);
+        short amount = units(order, (short) (oo + Codes.ORDER_AMOUNT), rules[(short) (ro + Codes.RULES_AMOUNT_SHIFT)]);
+        short slot = (short) (ro + Codes.RULES_SLOTS);
+        short end = (short) (so + Codes.STATE_SIZE);
+        for (short at = (short) (so + Codes.STATE_VALUES); at < end; at += VALUE_SIZE) {
+            if ((Util.getShort(rules, (short) (slot + Codes.SLOT_CATEGORIES)) & category) != 0) {
+                short units = Util.getShort(rules, (short) (slot + Codes.SLOT_CAP));
                 if ((short) (amount ^ Words.SIGN) < (short) (units ^ Words.SIGN)) {
                     units = amount;
                 }
                 if (counted) {
-                    units = Words.addSaturating(units, Util.getShort(rules, (short) (slot + SLOT_VISIT)));
+                    units = Words.addSaturating(units, Util.getShort(rules, (short) (slot + Codes.SLOT_VISIT)));
                 }
                 short high = (short) (Util.getShort(state, at) + units);
                 if ((short) (high ^ Words.SIGN) < (short) (units ^ Words.SIGN)) {
@@ -339,12 +306,14 @@ final class Rank {
                 }
                 Util.setShort(state, at, high);
             }
-            slot += SLOT_SIZE;
+            slot += Codes.SLOT_SIZE;
         }
     }
 
     /** The amount >> shift, or 65535 where it is more, which no cap is above. */
-    private static short units(short high, short low, byte shift) {
+    private static short units(byte[] order, short amount, byte shift) {
+        short high = Util.getShort(order, amount);
+        short low = Util.getShort(order, (short) (amount + 2));
         if (shift >= 16) {
             return shift == 16 ? high : Words.shiftRight(high, (short) (shift - 16));
         }
@@ -358,14 +327,14 @@ final class Rank {
     private static void climb(byte[] state, short so, byte[] rules, short ro, short hour) {
         short score = (short) (score(state, so, rules, ro) ^ Words.SIGN);
         byte level = RANK_MAX;
-        short at = (short) (ro + CLIMB + 2 * RANK_MAX);
+        short at = (short) (ro + Codes.RULES_CLIMB + 2 * RANK_MAX);
         while (score < (short) (Util.getShort(rules, at) ^ Words.SIGN)) {
             level--;
             at -= 2;
         }
-        if (level >= state[(short) (so + RANK)]) {
-            state[(short) (so + RANK)] = level;
-            Util.setShort(state, (short) (so + RANK_HOUR), hour);
+        if (level >= state[(short) (so + Codes.STATE_RANK)]) {
+            state[(short) (so + Codes.STATE_RANK)] = level;
+            Util.setShort(state, (short) (so + Codes.STATE_RANK_HOUR), hour);
         }
     }
 }

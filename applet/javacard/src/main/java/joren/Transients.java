@@ -22,8 +22,9 @@ final class Transients {
     static final short MAC = 80;
     /** One block of its own for Mac. */
     static final short BLOCK = 96;
-    /** From here on the scratch is the command's. */
+    /** From here on the scratch is the command's; at the end a shop card has the message that derives a key. */
     static final short FREE = 112;
+    static final short DERIVATION = 238;
     static final short SCRATCH_SIZE = 256;
 
     final byte[] session;
