@@ -36,7 +36,7 @@ def test_the_commands_of_the_page_print_what_stands_there(cards: None, monkeypat
     for language, _, content in BLOCK.findall(PAGE):
         if language == "console":
             for command, expected in commands(content):
-                lines = "".join(f"{line.rstrip()}\n" for line in ran(command, monkeypatch).splitlines() if line.strip())
+                lines = "".join(f"{line.rstrip()}\n" for line in ran(command, monkeypatch, []).splitlines() if line.strip())
                 assert pattern(expected).fullmatch(lines), f"{command}\n{lines}"
                 count += 1
     assert count == 3
