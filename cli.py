@@ -9,6 +9,7 @@ from click.shell_completion import get_completion_class
 
 from joren.commands.admin import admin
 from joren.commands.card import card
+from joren.commands.conform import conform
 from joren.commands.demo import demo
 from joren.commands.estimate import estimate
 from joren.commands.keys import keys
@@ -92,6 +93,7 @@ for command in (
     trace,
     decode,
     tear,
+    conform,
     estimate,
     wear,
     profiles,

@@ -5,8 +5,8 @@ any card is in, this process holds the folder's lock, and other commands wait. O
 thread; one lock between them, so a card is taken out between two APDUs, never within one.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from threading import Condition, RLock
 
@@ -18,7 +18,7 @@ from .seats import Seat
 from .till import loss
 from .workspace import CARDS, Workspace
 
-__all__ = ["Counter", "CounterReader"]
+__all__ = ["Counter", "CounterReader", "Hold"]
 
 POLL_S = 0.05
 
@@ -70,14 +70,39 @@ class CounterReader:
         self._tapped = None
 
 
+class Hold:
+    """The folder's lock, for all that one process does with cards: taken by the first, let go of by the last."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._count = 0
+        self._folder = ExitStack()
+        self._lock = RLock()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Waits until no other joren works in the folder."""
+        with self._lock:
+            if self._count == 0:
+                self._folder.enter_context(self.workspace.alone())
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count -= 1
+                if self._count == 0:
+                    self._folder.close()
+
+
 class Counter:
     """All simulated readers of a service (joren.host.service.desk.Controls)."""
 
-    def __init__(self, workspace: Workspace, readers: list[CounterReader]) -> None:
-        self._workspace = workspace
+    def __init__(self, hold: Hold, readers: list[CounterReader]) -> None:
+        self._hold = hold
+        self._workspace = hold.workspace
         self._readers = {reader.name: reader for reader in readers}
         self._cards: dict[str, tuple[str, ExitStack]] = {}
-        self._folder = ExitStack()
         self._lock = RLock()
 
     def tap(self, reader: str, card: str, lose: str | None) -> None:
@@ -90,9 +115,7 @@ class Counter:
             other = next((name for name, (inside, _) in self._cards.items() if self._workspace.path(CARDS, inside) == path), None)
             if other is not None:
                 raise HostError(f"card {card} is in reader {other}")
-            if not self._cards:
-                self._folder.enter_context(self._workspace.alone())
-            stack.callback(self._let_go)
+            stack.enter_context(self._hold.held())
             inserted = stack.enter_context(self._workspace.inserted(CARDS, card))
             inserted.losses = losses
             self._readers[reader].put(inserted)
@@ -106,10 +129,6 @@ class Counter:
             self._readers[reader].take()
             _, stack = self._cards.pop(reader)
             stack.close()
-
-    def _let_go(self) -> None:
-        if not self._cards:
-            self._folder.close()
 
     def close(self) -> None:
         """Takes all cards out."""

@@ -18,7 +18,7 @@ from joren.apdu import Transmit
 from joren.host import HostError, Journal, KeyHolder, ShopCardHolder, Slot, SoftwareKeys, Till, run
 from joren.host.selecting import select_shop
 
-from .counter_readers import Counter, CounterReader
+from .counter_readers import Counter, CounterReader, Hold
 from .options import complete_shops
 from .output import Commands, console, json_option, reply, table
 from .shop import SOFTWARE_SHOP
@@ -27,7 +27,7 @@ from .workspace import SHOPS, Workspace, pass_workspace
 if TYPE_CHECKING:
     from joren.host.service.station import Station
 
-__all__ = ["till"]
+__all__ = ["address_path", "till", "till_stations", "token_path"]
 
 PORT = 7413
 READERS_MAX = 16
@@ -65,9 +65,9 @@ def openapi() -> None:
     Example:
       joren till openapi > openapi-till.json
     """
-    from joren.host.service.openapi import document
+    from .till_docs import openapi_text
 
-    click.echo(json.dumps(document(), indent=2, ensure_ascii=False))
+    click.echo(openapi_text(), nl=False)
 
 
 @till.command("serve")
@@ -101,9 +101,10 @@ def serve(workspace: Workspace, readers: str, port: int, shop_card: str | None, 
         raise HostError(f"--terminal: {len(names)} readers from {terminal} on go beyond {TERMINAL_MAX}")
     shown = Token.load(token_path(workspace))
     with ExitStack() as stack:
+        hold = Hold(workspace)
         simulated = [CounterReader(name) for name in names]
-        stations = stack.enter_context(_stations(workspace, simulated, shop_card, terminal))
-        counter = Counter(workspace, simulated)
+        stations = stack.enter_context(till_stations(hold, simulated, shop_card, terminal))
+        counter = Counter(hold, simulated)
         stack.callback(counter.close)
         service = TillService(Desk(stations, workspace.product.hour_of, counter), shown, port)
 
@@ -213,26 +214,26 @@ def reader_names(text: str) -> list[str]:
 
 
 @contextmanager
-def _stations(workspace: Workspace, simulated: list[CounterReader], shop_card: str | None, terminal: int) -> "Iterator[list[Station]]":
-    """A station for each reader, each with its till and journal. A shop card stays in its reader, and the folder is this process's own."""
+def till_stations(hold: Hold, readers: list[CounterReader], shop_card: str | None, terminal: int) -> "Iterator[list[Station]]":
+    """A station for each reader, each with its till and journal. With a shop card the folder is this process's own."""
     from joren.host.service.station import Station
 
-    with ExitStack() as stack:
-        alone = stack.enter_context(ExitStack())
-        alone.enter_context(workspace.alone())
+    workspace = hold.workspace
+    with ExitStack() as stack, hold.held():
         product, offers = workspace.product, workspace.offers
         shop: Transmit | None = None
         if shop_card is not None:
-            stack.push(alone.pop_all())
+            stack.enter_context(hold.held())
             shop = stack.enter_context(workspace.inserted(SHOPS, shop_card)).transmit
         stations = []
-        for number, reader in enumerate(simulated):
+        for number, reader in enumerate(readers):
             holder, name = _holder(workspace, shop, terminal + number)
             journal = stack.enter_context(Journal(workspace.home / "tills" / f"{name}.sqlite", shared=True))
             made = Till(holder, journal, stop_list=workspace.stop_list, offers=offers)
             stations.append(Station(reader, made, lambda: product.hour_of(datetime.now()), shop))
         _ = workspace.storage  # read now: cards come in while other threads work
-        alone.close()
+        kept = stack.pop_all()
+    with kept:
         yield stations
 
 

@@ -225,7 +225,7 @@ class Workspace:
     def inserted(self, place: Place, name: str) -> Iterator[Seat]:
         """A simulated card by its name, put in a reader; its image follows what the card does. Or the card in a reader, pcsc:PATTERN.
 
-        Raises HostError where it is taken, ReaderError.
+        Raises HostError for one that joren card serve has in a reader, ReaderError.
         """
         pattern = pattern_of(name)
         if pattern is not None:

@@ -129,6 +129,7 @@ class PcscCard:
         self._scard = reader.context.scard
         self._handle: int | None = None
         self._lost_by: int | None = None
+        self._found: ReaderState | None = None
         self._connect()
 
     @property
@@ -200,10 +201,11 @@ class PcscCard:
         by = self._lost_by
         self._drop(Disposition.LEAVE)
         if by in LEFT_ALONE:
-            self.reader.wait_gone(SETTLE_S)
+            self.reader.wait_gone(SETTLE_S, after=self._found)
         self._connect()
 
     def _connect(self) -> None:
+        self._found = self.reader.state()
         code, handle, protocol = self._scard.SCardConnect(self.reader.context.handle(), self.name, self._share, self._protocols)
         if code and self.reader.context.note(code):
             code, handle, protocol = self._scard.SCardConnect(self.reader.context.handle(), self.name, self._share, self._protocols)

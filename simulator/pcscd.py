@@ -107,9 +107,14 @@ class PrivatePcscd:
 
     def kill(self) -> None:
         """Ends it as a crash does: at once, its socket left behind."""
-        with suppress(OSError, ValueError):
-            os.kill(int((self.folder / "pcscd.pid").read_text()), signal.SIGKILL)
+        if self.running:
+            os.kill(self.pid, signal.SIGKILL)
         self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The number of pcscd's process, as long as it runs."""
+        return int((self.folder / "pcscd.pid").read_bytes().partition(b"\n")[0])
 
     def close(self) -> None:
         """Ends it; a temporary folder goes."""

@@ -410,17 +410,15 @@ def test_a_watch_tells_what_comes_and_goes_over_the_end_of_pcscd(scard: FakeScar
     assert list(told) == []
 
 
-def test_standard_output_stays_clean_where_the_library_of_pcsc_is_missing() -> None:
+def test_standard_output_stays_clean_where_the_library_of_pcsc_is_missing(tmp_path: Path) -> None:
     """The library's complaint goes to the error stream, whatever buffers C has."""
+    (tmp_path / "libpcsclite.so.1").touch()
     program = "import joren.host.pcsc_readers as r\ntry: r.list_readers()\nexcept r.ReaderError as e: print('told:', hex(e.code))"
     outcome = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {"LIBPCSCLITE_DELEGATE": "/nowhere", "PCSCLITE_CSOCK_NAME": "/nowhere/pcscd.comm"},
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-c", program], env=os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}, capture_output=True, text=True, check=True
     )
     assert outcome.stdout == "told: 0x8010001d\n"
+    assert "Failed to dlopen libpcsclite.so.1" in outcome.stderr
 
 
 def test_without_pyscard_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

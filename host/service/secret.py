@@ -50,11 +50,13 @@ class Token:
             raise HostError(f"token {path}: there is none; make it with: joren till token") from None
         except OSError as error:
             raise HostError(f"token {path}: {error.strerror}; a file of your own expected") from None
-        with os.fdopen(handle, "rb") as file:
+        try:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077 or found.st_uid != os.geteuid():
                 raise HostError(f"token {path}: others can read or change it; make it yours alone: chmod 600 {path}")
-            text = file.read(SIZE_MAX + 2).decode("ascii", "replace").strip()
+            text = os.read(handle, SIZE_MAX + 2).decode("ascii", "replace").strip()
+        finally:
+            os.close(handle)
         if not (SIZE_MIN <= len(text) <= SIZE_MAX and text.isascii() and text.isprintable() and " " not in text):
             raise HostError(f"token {path}: {SIZE_MIN} to {SIZE_MAX} characters in one line expected; remove it, then: joren till token")
         return cls(text)
