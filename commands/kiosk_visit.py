@@ -31,7 +31,7 @@ from joren.host.selecting import select_customer
 from .kiosk_pages import INDENT, LOG_ROWS, Page, log_body, rank_body, screen, standing_body
 from .kiosk_words import LANGUAGES, Words
 
-__all__ = ["CardGone", "Kiosk", "Station", "TimeUp", "Visit", "visit"]
+__all__ = ["CardCame", "CardGone", "Happening", "Kiosk", "Station", "TimeUp", "Visit", "visit"]
 
 T = TypeVar("T")
 Visit: TypeAlias = Generator[Page, str, None]
@@ -40,7 +40,15 @@ PUK_DIGITS = 8
 SELECT = Ins.SELECT.name
 
 
-class CardGone(Exception):
+class Happening(Exception):
+    """What ends a screen, other than something entered."""
+
+
+class CardCame(Happening):
+    """A card was put in."""
+
+
+class CardGone(Happening):
     """The card was taken out, or another one came in its place. `changing`: while its PIN was changed."""
 
     def __init__(self, *, changing: bool = False) -> None:
@@ -48,7 +56,7 @@ class CardGone(Exception):
         super().__init__()
 
 
-class TimeUp(Exception):
+class TimeUp(Happening):
     """Nothing was entered for too long."""
 
 
@@ -63,7 +71,7 @@ class Station(Protocol):
         """The link to the card, for the time of one dialog. Raises LinkLost where there is none."""
 
     def present(self) -> bool:
-        """Whether it is still there."""
+        """Whether it is still there. Raises ReaderError for a reader that is gone."""
 
 
 @dataclass

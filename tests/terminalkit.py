@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 from codecs import getincrementaldecoder
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -126,14 +126,14 @@ class Session:
 
 
 @contextmanager
-def session(folder: Path, *words: str, kind: str = "xterm") -> Iterator[Session]:
+def session(folder: Path, *words: str, kind: str = "xterm", environment: Mapping[str, str] | None = None) -> Iterator[Session]:
     """`joren` with these words, in a folder, on a terminal of that kind ($TERM)."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (ROWS, COLUMNS))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JOREN", "COV"))}
-    environment |= {"TERM": kind, "PYTHONIOENCODING": "utf-8"}
+    given = {name: value for name, value in os.environ.items() if not name.startswith(("JOREN", "COV"))}
+    given |= {"TERM": kind, "PYTHONIOENCODING": "utf-8", **(environment or {})}
     command = [sys.executable, "-m", "joren.cli", *words]
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    process = subprocess.Popen(command, cwd=folder, env=given, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
     os.close(slave)
     try:
         yield Session(process, master)
