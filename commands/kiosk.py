@@ -98,7 +98,7 @@ def _serve(workspace: Workspace, card: str | None, language: str, timeout: int, 
     terminal, pattern = _terminal(language), None if card is None else pattern_of(card)
 
     def attend_visit(station: Station) -> None:
-        attend(visit(Kiosk(workspace.product, station, hours, language)), terminal, timeout, gone_from(station))
+        attend(visit(Kiosk(workspace.product, station, hours, language, _shown())), terminal, timeout, gone_from(station))
 
     with _terminated_is_the_end(), suppress(EOFError, KeyboardInterrupt):
         if pattern is not None:
@@ -142,12 +142,22 @@ def _terminal(language: str) -> Terminal:
         source = sys.stdin.fileno()
     except (UnsupportedOperation, AttributeError, ValueError):
         raise HostError("kiosk: a terminal, or lines from a pipe, expected; --once shows one screen without") from None
-    encoding = sys.stdout.encoding or "ascii"
-    try:
-        LANGUAGES[language].goodbye.encode(encoding)
-    except UnicodeEncodeError:
-        raise HostError(f"--language {language}: a terminal with UTF-8 expected, {encoding} came") from None
+    if language not in _shown():
+        raise HostError(f"--language {language}: a terminal with UTF-8 expected, {sys.stdout.encoding} came")
     return Terminal(source, sys.stdout, os.environ.get("TERM", ""))
+
+
+def _shown() -> tuple[str, ...]:
+    """The languages whose characters the terminal has."""
+
+    def can_show(text: str) -> bool:
+        try:
+            text.encode(sys.stdout.encoding or "ascii")
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    return tuple(code for code, words in LANGUAGES.items() if can_show(words.own_name))
 
 
 @contextmanager

@@ -68,7 +68,10 @@ class Terminal:
         return line.decode("utf-8", "replace")
 
     def _take(self) -> None:
-        came = os.read(self._source, LINE_MAX)
+        try:
+            came = os.read(self._source, LINE_MAX)
+        except OSError:  # the terminal was hung up
+            came = b""
         if not came:
             raise EOFError
         self._rest = (self._rest + came)[-LINE_MAX:]

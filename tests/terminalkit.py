@@ -22,6 +22,8 @@ __all__ = ["COLUMNS", "ROWS", "Screen", "Session", "session"]
 
 COLUMNS, ROWS = 80, 25
 WAIT_S = 60.0
+HOME = "\x1b[H"
+"""With which a screen is begun anew."""
 SEQUENCE = re.compile(r"\x1b\[([0-9;]*)([A-Za-z])")
 BEGUN = re.compile(r"\x1b(\[[0-9;]*)?$")
 """A sequence whose end has not come yet."""
@@ -88,13 +90,17 @@ class Session:
         self._master = master
         self._decoder = getincrementaldecoder("utf-8")()
         self._rest = ""
+        self._past: list[str] = []
 
     def wait(self, *texts: str) -> str:
-        """The screen, as soon as all the texts stand on it."""
+        """The screen, as soon as all the texts stand on it; also one that was cleared again since the last wait."""
         end = monotonic() + WAIT_S
-        while not all(text in self.screen.text for text in texts) or self._rest:
+        while True:
+            for shown in (*self._past, self.screen.text):
+                if all(text in shown for text in texts) and not self._rest:
+                    self._past = []
+                    return shown
             assert self._read(end), f"{texts} expected, and the program ended:\n{self.screen.text}"
-        return self.screen.text
 
     def ended(self) -> int:
         """The exit code, once all has been read."""
@@ -121,7 +127,11 @@ class Session:
         begun = BEGUN.search(text)
         whole = len(text) if begun is None else begun.start()
         self._rest = text[whole:]
-        self.screen.write(text[:whole])
+        for number, piece in enumerate(text[:whole].split(HOME)):
+            if number:
+                self._past.append(self.screen.text)
+                self.screen.write(HOME)
+            self.screen.write(piece)
         return bool(came)
 
 
