@@ -8,6 +8,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from joren.commands.admin import admin
+from joren.commands.applet import applet
 from joren.commands.card import card
 from joren.commands.conform import conform
 from joren.commands.demo import demo
@@ -88,6 +89,7 @@ for command in (
     demo,
     card,
     shop,
+    applet,
     admin,
     script,
     trace,
