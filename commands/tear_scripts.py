@@ -156,6 +156,7 @@ def _pins(recorder: Recorder) -> Iterator[Script]:
     yield from recorder.record("PIN right", _verify(PIN))
     yield from recorder.record("PIN changed", change_pin(PROGRAMME, PIN, NEW_PIN))
     yield from recorder.record("PUK wrong", unblock_pin(PROGRAMME, PUK[::-1], PIN))
+    yield from recorder.record("PIN wrong again", _verify(WRONG_PIN))
     yield from recorder.record("PIN set by PUK", unblock_pin(PROGRAMME, PUK, PIN))
 
 

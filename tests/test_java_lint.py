@@ -103,7 +103,7 @@ def javap(classes: list[Path]) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
 
 
-@pytest.mark.parametrize("channel", CHANNELS[:1])
+@pytest.mark.parametrize("channel", CHANNELS)
 def test_the_applet_is_clean(channel: str) -> None:
     """Nothing that a card does not have, nothing allocated while it answers, no write that a transaction does not cover."""
     built(channel)

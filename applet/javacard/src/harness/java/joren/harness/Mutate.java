@@ -46,7 +46,7 @@ final class Mutate {
                 remove(method, "commitTransaction");
                 break;
             case "non-atomic":
-                ((MethodInsnNode) write(method, number)).name = "arrayCopyNonAtomic";
+                copy(method, number).name = "arrayCopyNonAtomic";
                 break;
             case "early-commit":
                 after(method, write(method, number), "beginTransaction");
@@ -80,6 +80,14 @@ final class Mutate {
 
     private static void after(MethodNode method, AbstractInsnNode place, String name) {
         method.instructions.insert(place, new MethodInsnNode(Opcodes.INVOKESTATIC, SYSTEM, name, "()V", false));
+    }
+
+    private static MethodInsnNode copy(MethodNode method, int number) {
+        AbstractInsnNode found = write(method, number);
+        if (!(found instanceof MethodInsnNode) || !((MethodInsnNode) found).name.equals("arrayCopy")) {
+            throw new IllegalArgumentException(method.name + ": write " + number + " is no arrayCopy");
+        }
+        return (MethodInsnNode) found;
     }
 
     private static AbstractInsnNode write(MethodNode method, int number) {
