@@ -20,6 +20,7 @@ from joren.simulator.profile import load_profile
 from .options import card_argument, pin_options, profile_option, program_option, read_pins, time_option
 from .output import Commands, console, json_option, reply
 from .reissue import reissue
+from .serve import readers, remove, serve, tap, tear
 from .views import customer_fields, customer_picture, identity_fields, log_picture, receipt_fields
 from .workspace import CARDS, Workspace, pass_workspace
 
@@ -192,4 +193,5 @@ def status(workspace: Workspace, card: str, state: str) -> None:
     reply("card-status", fields, lambda: click.echo(f"{card}: {fields['state']}"))
 
 
-card.add_command(reissue)
+for command in (reissue, serve, tap, remove, tear, readers):
+    card.add_command(command)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
-from joren.apdu import SW, Command, Ins, Response
+from joren.apdu import SW, Command, Ins
+from joren.apdu.trace import Line
 from joren.host import HostError
+from joren.host.replaying import Verdict, load_trace, play_back
 from joren.simulator.chip import MODEL, Chip, DoesNotFit
 from joren.simulator.image import load_image
 from joren.simulator.java_roles import PROGRAMS
@@ -15,12 +17,10 @@ from joren.simulator.profile import load_profile, profile_names
 from joren.simulator.protocol import Protocol
 from joren.simulator.reader import Reader
 from joren.simulator.tear import AFTER, Outcome, Script, Tear, explore, look
-from joren.simulator.trace import Line, replay
 
 from .output import console, json_option, reply
 from .tear_all import fields_of, show_all, tear_all
 from .tear_show import command_name, counts, show_mixed, show_one, show_tears, where
-from .trace import read_lines
 from .workspace import CARDS, SHOPS, Workspace, pass_workspace
 
 __all__ = ["tear"]
@@ -148,7 +148,7 @@ def _tear_once(chosen: Sequence[Script], number: int) -> None:
 
 def _from_trace(workspace: Workspace, trace: Path, card: str | None, shop_card: str | None) -> list[Script]:
     found = []
-    lines = [line for line in read_lines(trace) if line.event == "apdu"]
+    lines = [line for line in load_trace(trace) if line.event == "apdu"]
     masked = [line.number for line in lines if line.masked]
     if masked:
         raise HostError(f"{trace}: the secrets of line {masked[0]} were left out of the trace, so its card can not do it again")
@@ -169,7 +169,7 @@ def _protocol_of(chip: Chip, lines: Sequence[Line], name: str) -> Protocol:
     for protocol in map(Protocol, chip.profile.protocols):
         reader = Reader(lines[0].reader if lines else "", protocol)
         reader.insert(chip.fork())
-        if not any(replay(lines, {reader.name: reader})):
+        if all(step.verdict is Verdict.SAME for step in play_back(lines, {reader.name: reader})):
             return protocol
     raise HostError(f"{name}: the state the card had before the trace expected; keep its image before (joren card image)")
 
@@ -178,8 +178,8 @@ def _commands_of(lines: Sequence[Line]) -> tuple[Command, ...]:
     """The commands, without what T=0 adds: GET RESPONSE, and a command that was answered 6CXX and sent again."""
     commands = []
     for line in lines:
-        command = Command.decode(bytes.fromhex(line.command))
-        again = line.response != "" and Response.decode(bytes.fromhex(line.response)).sw >> 8 == SW.WRONG_LE >> 8
+        command, answer = line.asked(), line.answer()
+        again = answer is not None and answer.sw >> 8 == SW.WRONG_LE >> 8
         if command.ins != Ins.GET_RESPONSE and not again:
             commands.append(command)
     return tuple(commands)

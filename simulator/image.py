@@ -22,11 +22,11 @@ from joren.apdu.gp import MANAGER_AID
 from .card_manager_chip import ManagedChip
 from .chip import MODEL, AppletClass, Chip, DoesNotFit
 from .java_roles import PROGRAMS
-from .memory import Region, Secrecy, Wear
+from .memory import Region, Secrecy, Snapshot, Wear
 from .profile import BadProfile, Profile, load_profile
 from .roles import role_of
 
-__all__ = ["FORMAT", "VERSION", "BadImage", "image_of", "load_image", "save_image"]
+__all__ = ["FORMAT", "VERSION", "BadImage", "KeptImage", "image_of", "load_image", "save_image"]
 
 FORMAT = "joren-card-image"
 VERSION = 2
@@ -74,6 +74,29 @@ def _keep_name(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+class KeptImage:
+    """The image of a chip, to be kept as the chip is."""
+
+    def __init__(self, chip: Chip, path: Path, storage: Key) -> None:
+        self._chip = chip
+        self._path = path
+        self._storage = storage
+        self._kept = self._now()
+
+    def keep(self) -> None:
+        """Writes it, if the chip has changed since. Raises OSError. Of a chip that lost its power: what it will be when it has it again."""
+        now = self._now()
+        if now != self._kept:
+            save_image(self._chip, self._path, self._storage)
+            self._kept = now
+
+    def _now(self) -> tuple[Snapshot, int, int]:
+        chip = self._chip
+        if chip.memory.in_transaction:
+            chip.memory.power_up()
+        return chip.snapshot(), chip.draws, chip.memory.statistics.writes
 
 
 def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool = False) -> Chip:

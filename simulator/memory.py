@@ -167,6 +167,11 @@ class Memory:
         """The count-th write or commit from now does not happen: the power goes in its place. 0: never."""
         self._countdown = count
 
+    @property
+    def writes_to_cut(self) -> int:
+        """What is left of the count that `cut_after` was told; 0: the power stays."""
+        return self._countdown
+
     def power_up(self) -> None:
         """Power comes (back): an open transaction is rolled back."""
         self.powered = True

@@ -1,4 +1,5 @@
-"""What every test run has: the canary (canary.py), and the figures that tests tell by `record_property`, printed at the end.
+"""What every test run has: the canary (canary.py), a private pcscd for tests that ask for it (pcsckit.py), and the figures that tests tell
+by `record_property`, printed at the end.
 
 With `--card javacard` every simulated card runs the Java Card applet in place of the model; tests that look into the model are skipped.
 """
@@ -6,6 +7,7 @@ With `--card javacard` every simulated card runs the Java Card applet in place o
 import pytest
 
 import canary
+import pcsckit
 from joren.commands.applet_build import build_classes
 from joren.simulator.chip import Chip
 from joren.simulator.java_roles import JAVACARD, PROGRAMS
@@ -35,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     watched = canary.Canary()
     canary.watch(watched)
     config.pluginmanager.register(canary.Plugin(watched), "joren-canary")
+    config.pluginmanager.register(pcsckit, "joren-pcsckit")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -9,11 +9,12 @@ from joren.apdu import CLA_JOREN, Command, Response
 from joren.applet.applet import Needs
 from joren.commands.applet_build import build_classes
 from joren.simulator.chip import IDEAL, Chip
+from joren.simulator.java_roles import JAVACARD
 from joren.simulator.javacard import JavaApplet, JavaClass, RegionSize
 from joren.simulator.jvm import classes_folder, find_java
 from joren.simulator.profile import Profile
 
-__all__ = ["AID", "PLAIN", "SELECT", "TINY", "Tiny", "built", "class_path", "run_stream"]
+__all__ = ["AID", "PLAIN", "SELECT", "TINY", "Tiny", "built", "class_path", "java_twin", "java_twin_without_cmac", "run_stream"]
 
 PLAIN = replace(IDEAL, development=False)
 AID = bytes.fromhex("F06A6F72656E7F0001")
@@ -38,6 +39,18 @@ def run_stream(main: str, data: bytes) -> bytes:
     """What a program of the harness answers to a stream of cases."""
     command = [find_java(), "-XX:+UseSerialGC", "-cp", class_path(), f"joren.harness.{main}"]
     return subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+def java_twin(chip: Chip) -> Chip:
+    """The same card, powered off, with the Java Card applet in place of the model."""
+    built()
+    return chip.on(chip.profile, program=JAVACARD)
+
+
+def java_twin_without_cmac(chip: Chip) -> Chip:
+    """The same on a chip that has no AES-CMAC."""
+    built()
+    return chip.on(replace(chip.profile, cmac=False), program=JAVACARD)
 
 
 class Tiny:
