@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (tmp_path / file).write_text(content, encoding="utf-8")
     first = next(content for language, file, content in blocks if language == "console")
     for command, _ in commands(first):
-        ran(command, monkeypatch)
+        ran(command, monkeypatch, [])
     return tmp_path
 
 

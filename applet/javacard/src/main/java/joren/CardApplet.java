@@ -9,7 +9,7 @@ import javacard.framework.JCSystem;
 import javacard.framework.Util;
 
 /** What both cards are: instances made at install, that take a command and answer it. */
-abstract class CardApplet extends Applet {
+public abstract class CardApplet extends Applet {
     static final byte SELECT_RECORD = 0x0C;
     static final short TEMPLATE_HEAD_SIZE = 15;
 
