@@ -1,7 +1,8 @@
 """The CAP file of the Java Card package, by a Java Card kit of Oracle's, which is not part of joren: JC_HOME says where one is.
 
-How it works. The kit's own tools.jar (3.1 and newer) or its older jars have the converter and the verifier. The applet's sources alone are
-compiled, against the kit's API, and what the kit is told in the end is read from its log too: some kits exit with 0 after errors.
+How it works. A kit from 3.1 on makes files for older cards too: its lib/ has the API of each. The applet's sources alone are compiled
+against that of Java Card 3.0.4, then converted, and the file is verified. What a kit says is read in its log too: some exit with 0 after
+errors.
 """
 
 import os
@@ -28,12 +29,11 @@ PACKAGE = "joren"
 CLASSES = ("CustomerApplet", "ShopApplet")
 CONVERTER, VERIFIER = "com.sun.javacard.converter.Main", "com.sun.javacard.offcardverifier.Verifier"
 TOOLS = ("tools.jar", "commons-cli-*.jar", "json.jar", "asm-*.jar", "jctasks.jar")
-APIS = (f"api_classic-{TARGET}.jar", "api_classic.jar")
+API = f"api_classic-{TARGET}.jar"
 EXPORTS = "GP_EXPORTS"
 GLOBALPLATFORM = "org/globalplatform/javacard/globalplatform.exp"
 ERRORS = re.compile(r"(\d+) errors?\b")
 TOLD_MAX = 4_000
-SPEAKS_TARGET = re.compile(r"api_classic-(\d+\.\d+\.\d+)\.jar")
 ADVICE = (
     "a CAP file is made by Oracle's Java Card Development Kit Tools, 3.1 or newer (free of charge, under Oracle's licence): unpack it, and "
     "set JC_HOME to its folder, the one that has lib/tools.jar; the simulator and all tests do without"
@@ -42,14 +42,12 @@ ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """A kit: its tools for the class path, the API to compile against, its export files where it does not bring them by target."""
+    """A kit: its tools for the class path, the API to compile against, and of which level, as javac names it, class files may be."""
 
     home: Path
     tools: str
     api: Path
-    exports: Path | None
     level: str
-    """Of the class files that it takes, as javac names it."""
 
 
 def find_kit() -> Kit:
@@ -59,13 +57,10 @@ def find_kit() -> Kit:
         raise HostError(f"applet: JC_HOME is not set; {ADVICE}")
     lib = Path(named) / "lib"
     tools = [path for pattern in TOOLS for path in sorted(lib.glob(pattern))]
-    api = next((lib / name for name in APIS if (lib / name).is_file()), None)
-    if not (lib / "tools.jar").is_file() or api is None:
-        raise HostError(f"applet: JC_HOME {named}: lib/tools.jar and lib/{APIS[0]} (or {APIS[1]}) expected, they are not there; {ADVICE}")
-    exports = Path(named) / "api_export_files"
-    level = "8" if (lib / "api_classic-3.2.0.jar").is_file() and (lib / "commons-cli-1.9.0.jar").is_file() else "7"
-    by_target = SPEAKS_TARGET.search(api.name) is not None
-    return Kit(Path(named), os.pathsep.join(map(str, tools)), api, exports if exports.is_dir() and not by_target else None, level)
+    if not (lib / "tools.jar").is_file() or not (lib / API).is_file():
+        raise HostError(f"applet: JC_HOME {named}: lib/tools.jar and lib/{API} expected, they are not there; {ADVICE}")
+    level = "8" if any(lib.glob("commons-cli-1.9*.jar")) else "7"  # kits before 25.0 take no newer class files
+    return Kit(Path(named), os.pathsep.join(map(str, tools)), lib / API, level)
 
 
 def cap_path(channel: str) -> Path:
@@ -97,27 +92,21 @@ def make_cap(kit: Kit, channel: str) -> Cap:
 def _converter(kit: Kit, exports: Path | None, classes: Path, out: Path) -> list[str]:
     named = zip(MODULES, CLASSES, strict=True)
     applets = [word for aid, name in named for word in ("-applet", _aid(aid), f"{PACKAGE}.{name}")]
+    imports = [] if exports is None else ["-exportpath", str(exports)]
     return [
-        *_java(kit, CONVERTER), "-nobanner", "-classdir", str(classes), *_level(kit, exports), *applets,
+        *_java(kit, CONVERTER), "-nobanner", "-classdir", str(classes), "-target", TARGET, *imports, *applets,
         "-out", "CAP", "EXP", "-d", str(out), PACKAGE, _aid(PACKAGE_AID), VERSION,
     ]  # fmt: skip
 
 
 def verify_cap(kit: Kit, exports: Path | None, path: Path) -> None:
     """Lets the kit's verifier look at a CAP file. Raises HostError with what it says."""
-    files = [str(file) for folder in (kit.exports, exports) if folder is not None for file in sorted(folder.rglob("*.exp"))]
-    target = ["-target", TARGET] if kit.exports is None else []
-    _run([*_java(kit, VERIFIER), "-nobanner", *target, *files, str(path)])
+    files = [] if exports is None else [str(exports / GLOBALPLATFORM)]
+    _run([*_java(kit, VERIFIER), "-nobanner", "-target", TARGET, *files, str(path)])
 
 
 def _java(kit: Kit, program: str) -> list[str]:
     return ["java", f"-Djc.home={kit.home}", "-cp", kit.tools, program]
-
-
-def _level(kit: Kit, exports: Path | None) -> list[str]:
-    """The target, and where the export files are of what it does not bring."""
-    path = os.pathsep.join(str(folder) for folder in (kit.exports, exports) if folder is not None)
-    return (["-target", TARGET] if kit.exports is None else []) + (["-exportpath", path] if path else [])
 
 
 def find_exports(channel: str) -> Path | None:

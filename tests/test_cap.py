@@ -206,14 +206,25 @@ def test_a_kit_that_makes_nothing_is_found_out(kit: FakeKit) -> None:
     assert "made no" in joren("build", "--cap", code=2).output
 
 
-def test_a_kit_of_older_make_has_its_export_files_beside_it(kit: FakeKit) -> None:
+def test_a_kit_that_is_too_old_is_refused(kit: FakeKit) -> None:
+    """One that can not make files for Java Card 3.0.4, or only for its own version."""
     (kit.home / "lib" / "api_classic-3.0.4.jar").rename(kit.home / "lib" / "api_classic.jar")
-    (kit.home / "api_export_files").mkdir()
+    assert "3.1 or newer" in joren("build", "--cap", code=2).output
+
+
+@pytest.mark.parametrize(("tool", "level"), [("commons-cli-1.4.jar", "7"), ("commons-cli-1.9.0.jar", "8")])
+def test_class_files_are_as_new_as_the_kit_takes(kit: FakeKit, tool: str, level: str) -> None:
+    (kit.home / "lib" / tool).touch()
     found = applet_cap.find_kit()
-    assert (found.exports, found.level) == (kit.home / "api_export_files", "7")
+    assert found.level == level
+    assert str(kit.home / "lib" / tool) in found.tools
+
+
+def test_the_applets_own_channel_needs_no_export_file(kit: FakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GP_EXPORTS")
     joren("build", "--cap", "--channel", "own")
-    assert "-target" not in kit.asked("converter")
-    assert f"-exportpath {found.exports}" in " ".join(kit.asked("converter"))
+    assert "-exportpath" not in kit.asked("converter")
+    assert kit.asked("offcardverifier")[:3] == ["-nobanner", "-target", "3.0.4"]
 
 
 def test_without_a_kit_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kit: FakeKit) -> None:

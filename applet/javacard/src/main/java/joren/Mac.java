@@ -47,16 +47,25 @@ final class Mac {
 
     /** 16 bytes. Message and MAC are in RAM, and are not the block that is this class's own; the message has one byte or more. */
     void sign(byte[] message, short offset, short length, byte[] mac, short macOffset) {
-        sign(null, (short) 0, message, offset, length, mac, macOffset);
+        if (chips) {
+            signature.sign(message, offset, length, mac, macOffset);
+        } else {
+            make(null, (short) 0, message, offset, length, mac, macOffset);
+        }
     }
 
-    /** The same of a message that has one block more before it, elsewhere in RAM; null: none. */
+    /** The same of a message that has one block more before it, elsewhere in RAM. */
     void sign(byte[] block, short blockOffset, byte[] message, short offset, short length, byte[] mac, short macOffset) {
         if (chips) {
-            begin(block, blockOffset);
+            signature.update(block, blockOffset, BLOCK_SIZE);
             signature.sign(message, offset, length, mac, macOffset);
-            return;
+        } else {
+            make(block, blockOffset, message, offset, length, mac, macOffset);
         }
+    }
+
+    /** The same by the chip's CBC-MAC; no block is null. */
+    private void make(byte[] block, short blockOffset, byte[] message, short offset, short length, byte[] mac, short macOffset) {
         short last = (short) ((short) (length - 1) & ~(BLOCK_SIZE - 1));
         short rest = (short) (length - last);
         Util.arrayFillNonAtomic(scratch, Transients.BLOCK, BLOCK_SIZE, (byte) 0);
@@ -69,17 +78,13 @@ final class Mac {
         for (short at = 0; at < rest; at++) {
             scratch[(short) (Transients.BLOCK + at)] ^= message[(short) (offset + last + at)];
         }
-        begin(block, blockOffset);
+        if (block != null) {
+            signature.update(block, blockOffset, BLOCK_SIZE);
+        }
         if (last > 0) {
             signature.update(message, offset, last);
         }
         signature.sign(scratch, Transients.BLOCK, BLOCK_SIZE, mac, macOffset);
-    }
-
-    private void begin(byte[] block, short blockOffset) {
-        if (block != null) {
-            signature.update(block, blockOffset, BLOCK_SIZE);
-        }
     }
 
     /** The block times x in GF(2^128), without a branch on its bits. */
