@@ -56,7 +56,7 @@ async def serve(folder: Path, token: str) -> None:
     for terminal, name in enumerate(READERS, 1):
         reader = CounterReader(name)
         reader.put(reader_with_card(masters, terminal))
-        stations.append(Station(reader, till_of(masters, Journal(folder / f"{name}.sqlite"), terminal), lambda: HOUR))
+        stations.append(Station(reader, till_of(masters, Journal(folder / f"{name}.sqlite", shared=True), terminal), lambda: HOUR))
     service = TillService(Desk(stations, lambda _time: HOUR), Token(token))
     await service.start()
     print(service.url, flush=True)
