@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from joren.cli import main
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["admin.md", "guide-issuer.md"]
+PAGES = ["admin.md", "conformance.md", "guide-issuer.md"]
 BLOCK = re.compile(r"^```(\w+)(?: ([\w.-]+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -66,4 +66,4 @@ def test_the_commands_of_a_page_print_what_stands_there(page: str, tmp_path: Pat
                 lines = "".join(f"{line.rstrip()}\n" for line in output.splitlines() if line.strip())
                 assert pattern(expected).fullmatch(lines), f"{page}: {command}\n{output}"
                 count += 1
-    assert count >= 8
+    assert count >= 5
