@@ -15,7 +15,7 @@ from joren.host.conform.junit import junit_xml
 from joren.host.conform.page import html_page
 
 from .conform_targets import TARGETS, target_of
-from .conform_views import told_steps
+from .conform_views import told_steps, told_values
 from .output import Commands, console, json_option, reply, table
 
 __all__ = ["conform"]
@@ -199,7 +199,7 @@ def explain_command(req: str, vectors: Path | None) -> None:
         out = console()
         for one, fixture, steps in told:
             out.print(Text(f"{one.id}: {one.title}", style="bold"))
-            out.print(Text(f"  {one.why}\n  for {', '.join(one.covers)}\n  on {fixture.title}"))
+            out.print(Text(f"  {one.why}\n  for {', '.join(one.covers)}\n  on {fixture.title}{told_values(one.values)}"))
             for step in steps:
                 out.print(Text(f"    {step}"))
 

@@ -48,8 +48,9 @@ public abstract class CardApplet extends Applet {
         }
         short own = (short) (control + 1 + (parameters[control] & Words.BYTE));
         short ownLength = own < end ? (short) (parameters[own] & Words.BYTE) : 0;
+        boolean whole = own <= end;
         own++;
-        if ((short) (own + ownLength) > end && ownLength != 0) {
+        if (!whole || (short) (own + ownLength) > end && ownLength != 0) {
             ISOException.throwIt(Codes.SW_WRONG_DATA);
         }
         programme = Util.getShort(parameters, (short) (offset + 1 + ROLE_SIZE));
