@@ -17,12 +17,13 @@ import pytest
 
 from joren.simulator.chip import Chip
 from joren.simulator.pcscd import SOCKET, NoPcscd, PrivatePcscd
+from joren.simulator.pcscd_room import RUN
 from joren.simulator.vpcd import GAP_S, ChipInSlot, VpcdSlot
 
 __all__ = ["FOLDER", "PcscdKit", "pcscd", "running_pcscd"]
 
 FOLDER = Path(tempfile.mkdtemp(prefix="joren-pcscd-"))
-os.environ[SOCKET] = str(FOLDER / "pcscd.comm")
+os.environ[SOCKET] = str(FOLDER / RUN / "pcscd.comm")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 
