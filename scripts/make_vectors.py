@@ -13,7 +13,7 @@ from joren.host.cardline import in_process
 from joren.host.conform import LineTarget, load_suite
 from joren.host.conform.load import OWN
 from joren.host.conform.session import Session, Way
-from joren.host.conform.suite import Vector
+from joren.host.conform.suite import Suite, Vector
 from joren.simulator.cardserver import CardServer
 from vector_ranks import ranks
 from vector_text import Json, send, text_of, vector
@@ -250,9 +250,9 @@ class Recording(LineTarget):
         self.noted.append(None)
 
 
-def recorded(suite_vector: Vector) -> Json:
+def recorded(suite: Suite, suite_vector: Vector) -> Json:
     """A vector of bytes: what the symbolic one said and heard on the model, whose random bytes follow from the seed."""
-    suite, target = load_suite(), Recording()
+    target = Recording()
     target.open()
     session = Session(suite, target, suite.fixtures[suite_vector.fixture], suite_vector.values, Way.PLAIN)
     session.begin()
@@ -297,7 +297,7 @@ def build() -> Mapping[str, str]:
         "generated-macs.json": text_of("Every byte of every message that a card checks the MAC of.", list(macs())),
         "generated-ranks.json": text_of("The rank arithmetic.", list(ranks())),
         "generated-others.json": text_of("Long ones.", list(others())),
-        "generated-bytes.json": text_of("Whole sessions, byte by byte.", [recorded(by_id[name]) for name in RECORDED]),
+        "generated-bytes.json": text_of("Whole sessions, byte by byte.", [recorded(suite, by_id[name]) for name in RECORDED]),
     }
 
 

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 
-from joren.apdu.state import RankRules, Slot, State
+from joren.apdu.state import DEFAULT_RULES, RankRules, Slot, State
 from joren.applet.rank import Purchase, purchase, score
 from vector_text import Json, vector
 
@@ -61,6 +62,7 @@ def ranks() -> Iterator[Json]:
     covers = [*RANK, "REQ-RANK-18"]
     yield vector("rank-spec-customer", "the rank arithmetic, row by row", why, covers, "symbolic", "customer-wide", customer)
     yield vector("rank-spec-shop", "the same by a shop card", why, [*covers, "REQ-CMP-2"], "symbolic", "shop-wide", shop)
+    yield from edges()
     for seed in range(8):
         draw = Random(seed)  # noqa: S311 - not for secrets
         rules = drawn_rules(draw)
@@ -78,6 +80,53 @@ def ranks() -> Iterator[Json]:
             values=values,
         )
         yield vector(f"rank-drawn-shop-{seed}", "the same by a shop card", why, RANK, "symbolic", "shop-wide", shop, values=values)
+
+
+EDGE = State(1, 3, 0, 10_000, 10_000, 9, 10_000, 80, 9_999, (700 << 16, 1 << 16, 0xFFFFFFFF, 0xFFFF0000))
+"""A card of rank 3 whose score is 700; rank 3 is from 600, kept from 450."""
+EDGES: list[tuple[str, State, Purchase]] = [
+    ("the line of a rank, reached", replace(EDGE, rank=2, values=(600 << 16, 0, 0, 0)), Purchase(10_001, 63, 0)),
+    ("the line of a rank, missed", replace(EDGE, rank=2, values=((600 << 16) - 1, 0, 0, 0)), Purchase(10_001, 63, 0)),
+    ("the hold, not over", replace(EDGE, values=(449 << 16, 0, 0, 0), last_hour=12_159), Purchase(12_159, 0, 0)),
+    ("the hold, over", replace(EDGE, values=(449 << 16, 0, 0, 0), last_hour=12_160), Purchase(12_160, 0, 0)),
+    ("the line that keeps a rank", replace(EDGE, values=(450 << 16, 0, 0, 0), last_hour=12_160), Purchase(12_160, 0, 0)),
+    ("one rank at a time", replace(EDGE, rank=4, values=(0, 0, 0, 0), last_hour=12_500), Purchase(12_500, 0, 0)),
+    ("one hold gone by since the last purchase", replace(EDGE, rank=4, values=(0, 0, 0, 0)), Purchase(12_160, 0, 0)),
+    ("two holds gone by", replace(EDGE, rank=4, values=(0, 0, 0, 0)), Purchase(14_320, 0, 0)),
+    ("one hour less than two holds", replace(EDGE, rank=4, values=(0, 0, 0, 0)), Purchase(14_319, 0, 0)),
+    ("eight holds gone by", replace(EDGE, rank=4, values=(0, 0, 0, 0)), Purchase(27_280, 0, 0)),
+    ("a fall that ends where the score holds", replace(EDGE, rank=4, values=(1_300 << 16, 0, 0, 0)), Purchase(14_320, 0, 0)),
+    ("a visit, just counted", EDGE, Purchase(10_004, 1, 0)),
+    ("a visit, just not counted", EDGE, Purchase(10_003, 1, 0)),
+    ("visits stop at 65535", replace(EDGE, visits=65_535, gap8=65_528), Purchase(20_000, 1, 0)),
+    ("a gap of more than 8191 hours", replace(EDGE, visits=1), Purchase(20_000, 1, 0)),
+    ("the carry makes a point", EDGE, Purchase(10_000, 1, 0)),
+    ("values at their end", EDGE, Purchase(10_000, 0xFFFFFFFF, 0, 255)),
+    ("a half-life and a step", EDGE, Purchase(12_194, 0, 0)),
+    ("the first purchase", replace(EDGE, visits=0, rank=0), Purchase(5, 500, 0)),
+    ("time back", EDGE, Purchase(5, 500, 0)),
+]
+
+
+def edges() -> Iterator[Json]:
+    """States at the edges of the rules: each is given to a shop card, and taken over by a customer card."""
+    shop: list[Json] = [{"do": "shop-begin"}]
+    why = "One step to either side of every line."
+    for number, (what, before, made) in enumerate(EDGES, 1):
+        after, points = purchase(before, DEFAULT_RULES, made)
+        given, left = before.encode().hex().upper(), after.encode().hex().upper()
+        values = bought(made.hour, made.amount_minor, made.category, made.factor_tenths)
+        shop.append({"do": "compute", "values": {**values, "card_state": given}})
+        shop.append({"check": "$points $new_state", "is": f"u16:{points} {left}", "name": what})
+        shop.append({"do": "write-off"})
+        steps: list[Json] = [
+            {"do": "buy", "values": values},
+            {"do": "select"},
+            {"do": "state"},
+            {"check": "$state", "is": left, "name": "state"},
+        ]
+        yield vector(f"rank-edge-{number:02}", what, why, RANK, "symbolic", "customer-state", steps, values={"blank_state": given})
+    yield vector("rank-edges-shop", "states at the edges of the rules", why, RANK, "symbolic", "shop-wide", shop)
 
 
 def drawn_rules(draw: Random) -> RankRules:

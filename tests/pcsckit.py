@@ -11,12 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from time import sleep
 
 import pytest
 
 from joren.simulator.chip import Chip
 from joren.simulator.pcscd import SOCKET, NoPcscd, PrivatePcscd
-from joren.simulator.vpcd import ChipInSlot, VpcdSlot
+from joren.simulator.vpcd import GAP_S, ChipInSlot, VpcdSlot
 
 __all__ = ["FOLDER", "PcscdKit", "pcscd", "running_pcscd"]
 
@@ -56,9 +57,10 @@ def running_pcscd() -> Iterator[PrivatePcscd]:
 
 @pytest.fixture
 def pcscd(running_pcscd: PrivatePcscd) -> Iterator[PcscdKit]:
-    """A kit with empty slots; a pcscd that the test before has ended runs again."""
+    """A kit with empty slots; a pcscd that the test before has ended runs again, and has seen that its cards left."""
     if not running_pcscd.running:
         running_pcscd.start()
     kit = PcscdKit(running_pcscd)
     yield kit
     kit.empty()
+    sleep(GAP_S)  # pcscd looks every 0.4 s, and tells nobody that it did

@@ -382,12 +382,30 @@ def test_a_transaction_keeps_others_out_and_ends(scard: FakeScard, slot: FakeSlo
     assert "Disconnect 1" in scard.calls
 
 
-def test_a_card_is_left_as_it_is_and_never_reset_by_a_close(scard: FakeScard, slot: FakeSlot) -> None:
-    card = put(scard)
-    resets = card.resets
-    with PcscReader(NAME, scard) as reader, reader.connect() as connection:
-        connection.transmit(SELECT)
-    assert card.resets == resets
+@pytest.mark.parametrize(
+    ("share", "lost", "disposition"),
+    [
+        (Share.EXCLUSIVE, False, Disposition.RESET),
+        (Share.EXCLUSIVE, True, Disposition.LEAVE),
+        (Share.SHARED, False, Disposition.LEAVE),
+        (Share.SHARED, True, Disposition.LEAVE),
+    ],
+)
+def test_the_end_of_a_connection_ends_the_session_of_a_card_that_was_held(
+    scard: FakeScard, slot: FakeSlot, share: Share, lost: bool, disposition: Disposition
+) -> None:
+    """And leaves a card alone that others share, or that is gone."""
+    put(scard)
+    with PcscReader(NAME, scard) as reader:
+        card = reader.connect(share)
+        card.transmit(SELECT)
+        if lost:
+            slot.pull(noticed=False)
+            with pytest.raises(ReaderLost):
+                card.transmit(SELECT)
+        card.close()
+        card.close()
+    assert [call for call in scard.calls if call.startswith("Disconnect")] == [f"Disconnect {disposition:d}"]
     assert slot.handles == {}
 
 

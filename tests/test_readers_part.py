@@ -14,9 +14,8 @@ from joren.simulator.image import load_image
 from pcsckit import PcscdKit
 from test_pages import BLOCK, commands, pattern, ran
 
-PAGE = (
-    (Path(__file__).parent.parent / "docs" / "readers.md").read_text(encoding="utf-8").partition("\n## The simulated card as a reader")[0]
-)
+REST = "\n## The simulated card as a reader"
+PAGE = (Path(__file__).parent.parent / "docs" / "readers.md").read_text(encoding="utf-8").partition(REST)[0]
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """The simulated cards in readers of PC/SC, as other people's tools see them through pcscd and the vpcd driver."""
 
+import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +12,13 @@ from time import monotonic, sleep
 import pytest
 
 from cardkit import Customer, Shop
+from joren.commands.serve import PRIVATE
 from joren.simulator import pcscd as pcscd_module
 from joren.simulator.card_manager_chip import make_managed_chip
 from joren.simulator.cardserver import known_manager_keys
 from joren.simulator.chip import IDEAL
 from joren.simulator.pcscd import NoPcscd, PrivatePcscd, missing_packages
+from joren.simulator.pcscd_room import Door
 from joren.simulator.profile import load_profile
 from joren.simulator.vpcd import ChipInSlot, News, VpcdSlot
 from pcsckit import PcscdKit
@@ -177,3 +181,41 @@ def test_a_pcscd_that_does_not_come_up_is_quoted(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pcscd_module, "_program", lambda: str(tmp_path / "none"))
     with pytest.raises(NoPcscd, match="did not come up"), PrivatePcscd(tmp_path / "folder"):
         pass
+
+
+def test_the_benchmark_runs() -> None:
+    script = Path(__file__).parent.parent / "benchmarks" / "pcsc.py"
+    done = subprocess.run([sys.executable, str(script), "--json", "1"], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["format"], told["version"], told["rounds"]) == ("joren-bench-pcsc", 1, 1)
+    assert all(row["per_second"] > 0 and row["ratio"] > 0 for row in told["rows"].values())
+
+
+JOREN = [sys.executable, "-m", "joren.cli", "pcscd"]
+
+
+@pytest.mark.parametrize(("command", "code"), [("exit 7", 7), ("kill -9 $$", 137), ("opensc-tool -l | grep -c Virtual", 0)])
+def test_joren_pcscd_ends_as_its_command_ends(command: str, code: int) -> None:
+    done = subprocess.run([*JOREN, "--slots", "2", "--", "sh", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert done.stdout == ("2\n" if code == 0 else "")
+
+
+def test_joren_pcscd_of_no_such_program() -> None:
+    done = subprocess.run([*JOREN, "no-such-program"], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (6, "")
+    assert done.stderr.startswith("joren: no-such-program: No such file or directory")
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_joren_pcscd_without_a_command_runs_until_it_is_ended(by: signal.Signals) -> None:
+    with subprocess.Popen([*JOREN, "--json"], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        told = json.loads(program.stdout.readline())
+        assert told["readers"] == ["Virtual PCD 00 00", "Virtual PCD 00 01"]
+        assert told["environment"][PRIVATE] == told["folder"]
+        with Door(Path(told["folder"]), 1)():
+            program.send_signal(by)
+    assert program.returncode == 0
+    assert not Path(told["folder"]).exists()

@@ -5,6 +5,8 @@ same names, and its vectors are the ones that are run.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from joren.apdu import Key
@@ -13,7 +15,7 @@ from joren.apdu.scp03 import ScpKeys
 from .fields import BadField, Field, Keys, Literal, Scope, names_in, read_field
 from .reading import BadVectors, Object, read_file
 from .steps import read_steps, read_values
-from .suite import Call, Check, Fixture, Is, Kind, Open, Procedure, Send, Step, Suite, Vector, steps_in
+from .suite import Call, Check, Fixture, Is, Kind, Open, Procedure, Send, Step, Suite, Vector, steps_below, steps_in
 
 __all__ = ["FEATURES", "OWN", "BadVectors", "load_suite"]
 
@@ -26,30 +28,41 @@ FEATURES = frozenset(
 CARDS = ("customer", "shop", "managed")
 
 
+@dataclass
 class _Found:
-    """What files have given so far."""
+    """What files have given so far. A copy has dictionaries of its own."""
 
-    def __init__(self) -> None:
-        self.keys: dict[str, Key] = {}
-        self.sets: dict[str, ScpKeys] = {}
-        self.values: dict[str, Field] = {}
-        self.procedures: dict[str, Procedure] = {}
-        self.fixtures: dict[str, Fixture] = {}
-        self.vectors: list[Vector] = []
+    keys: dict[str, Key] = field(default_factory=dict)
+    sets: dict[str, ScpKeys] = field(default_factory=dict)
+    values: dict[str, Field] = field(default_factory=dict)
+    procedures: dict[str, Procedure] = field(default_factory=dict)
+    fixtures: dict[str, Fixture] = field(default_factory=dict)
+    vectors: list[Vector] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.keys, self.sets, self.values = dict(self.keys), dict(self.sets), dict(self.values)
+        self.procedures, self.fixtures, self.vectors = dict(self.procedures), dict(self.fixtures), list(self.vectors)
 
 
 def load_suite(folder: Path | None = None) -> Suite:
     """The kit's own vectors, or those of another folder. Raises BadVectors."""
-    found = _Found()
-    _read_folder(OWN, found)
+    found = replace(_own())
     if folder is not None:
-        found.vectors = []
+        found = replace(found, vectors=[])
         _read_folder(folder, found)
     if not found.vectors:
         raise BadVectors(f"{folder or OWN}: no vectors are there: *.json of format joren-vectors expected")
     suite = Suite(Keys(found.keys, found.sets), found.values, found.procedures, found.fixtures, tuple(found.vectors))
     _check(suite)
     return suite
+
+
+@cache
+def _own() -> _Found:
+    """What the kit's own folder has."""
+    found = _Found()
+    _read_folder(OWN, found)
+    return found
 
 
 def _read_folder(folder: Path, found: _Found) -> None:
@@ -175,9 +188,11 @@ def _check(suite: Suite) -> None:
     """Raises BadVectors for a name that leads nowhere, and for a class that the steps do not keep."""
     known = _known(suite)
     for name, procedure in suite.procedures.items():
+        _check_tears(procedure, f"procedure {name}")
         _check_steps(suite, procedure, f"procedure {name}", known)
     for fixture in suite.fixtures.values():
         where = f"fixture {fixture.id}"
+        _check_tears(fixture.steps, where)
         _check_steps(suite, fixture.steps, where, known)
         for _, value in fixture.groupings:
             _check_field(suite, value, where, known)
@@ -188,6 +203,9 @@ def _check(suite: Suite) -> None:
         if vector.requires - FEATURES:
             raise BadVectors(f"{where}: requires: unknown: {', '.join(sorted(vector.requires - FEATURES))}")
         _check_steps(suite, vector.steps + vector.cleanup, where, known)
+        _check_tears(vector.cleanup, where)
+        for step in vector.steps:
+            _check_tears(steps_below(step), where)
         _check_kind(vector, where)
 
 
@@ -225,16 +243,22 @@ def _fields_of(step: Step) -> Iterable[Field]:
 
 def _check_steps(suite: Suite, steps: tuple[Step, ...], where: str, known: frozenset[str]) -> None:
     for step in steps_in(steps):
-        for field in _fields_of(step):
-            _check_field(suite, field, where, known)
+        for one in _fields_of(step):
+            _check_field(suite, one, where, known)
         if isinstance(step, Call) and step.procedure not in suite.procedures:
             raise BadVectors(f"{where}: do: there is no procedure {step.procedure}")
         if isinstance(step, Open) and step.keys not in suite.keys.sets:
             raise BadVectors(f"{where}: open: there is no key set {step.keys}")
 
 
-def _check_field(suite: Suite, field: Field, where: str, known: frozenset[str]) -> None:
-    for kind, name in names_in(field):
+def _check_tears(steps: tuple[Step, ...], where: str) -> None:
+    """A tear goes through all steps before it again, so it can not stand within others."""
+    if any(isinstance(step, Send) and step.tear is not None for step in steps_in(steps)):
+        raise BadVectors(f"{where}: tear: a step of the vector itself expected, one within others came")
+
+
+def _check_field(suite: Suite, found: Field, where: str, known: frozenset[str]) -> None:
+    for kind, name in names_in(found):
         there = {"name": known, "key": suite.keys.keys, "keys": suite.keys.sets}[kind]
         if name not in there:
             raise BadVectors(f"{where}: there is no {'value' if kind == 'name' else 'key'} {name}")
@@ -247,8 +271,8 @@ def _check_kind(vector: Vector, where: str) -> None:
     for step in steps_in(vector.steps):
         if isinstance(step, Call | Open):
             raise BadVectors(f"{where}: class {vector.kind}: commands that stand in the file expected, a procedure or channel came")
-        for field in _fields_of(step):
-            if not all(isinstance(item, Literal) for item in field):
+        for one in _fields_of(step):
+            if not all(isinstance(item, Literal) for item in one):
                 raise BadVectors(f"{where}: class {vector.kind}: bytes alone expected, a name or a MAC came")
         if vector.kind is Kind.BYTES and isinstance(step, Send):
             whole = step.answer is not None and all(isinstance(part, Is) for part in step.answer)

@@ -13,7 +13,7 @@ NAME = re.compile(r"\w+$")
 ANYTHING = "*"
 NE_MAX, TIMES_MAX, SIZE_MAX = 65536, 70_000, 65535
 LEVELS = ("00", "01", "03", "11", "13", "33")
-OUTCOMES = frozenset({"old", "new"})
+OUTCOMES = frozenset({"old", "new", "between"})
 
 
 def read_values(one: Object, name: str) -> Values:
@@ -121,5 +121,5 @@ def _tear(one: Object) -> Tear | None:
     found = Tear(at, read_steps(tear, "reads"), frozenset(tear.texts("allowed")))
     tear.end()
     if not found.allowed or found.allowed - OUTCOMES:
-        raise tear.wrong("allowed", "old, new, or both", sorted(found.allowed))
+        raise tear.wrong("allowed", "old, new or between", sorted(found.allowed))
     return found

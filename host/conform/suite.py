@@ -27,6 +27,7 @@ __all__ = [
     "Unchanged",
     "Values",
     "Vector",
+    "steps_below",
     "steps_in",
 ]  # fmt: skip
 
@@ -198,17 +199,20 @@ class Suite:
         return tuple(one for one in self.vectors if not wanted or one.id in wanted or not wanted.isdisjoint(one.covers))
 
 
+def steps_below(step: Step) -> tuple[Step, ...]:
+    """The steps within a step."""
+    match step:
+        case Repeat(_, within):
+            return within
+        case Unchanged(reads, within):
+            return reads + within
+        case Send(tear=Tear(reads=reads)):
+            return reads
+    return ()
+
+
 def steps_in(steps: tuple[Step, ...]) -> Iterator[Step]:
     """All steps, those within steps too."""
     for step in steps:
         yield step
-        match step:
-            case Repeat(_, within):
-                yield from steps_in(within)
-            case Unchanged(reads, within):
-                yield from steps_in(reads)
-                yield from steps_in(within)
-            case Send(tear=Tear(reads=reads)):
-                yield from steps_in(reads)
-            case _:
-                pass
+        yield from steps_in(steps_below(step))

@@ -11,8 +11,7 @@ import javacard.framework.Applet;
 /**
  * An applet on jCardSim as that is, nothing woven: reads commands and writes answers, each after its length (u16), until there are no more.
  *
- * Arguments: protocol (T=0 or T=1), class, AID, install parameters; in hexadecimal. First it writes how the install ended: 9000, or 6A80 for
- * any refusal, as jCardSim says no more.
+ * Arguments: protocol (T=0 or T=1), class, and in hexadecimal AID and install parameters.
  */
 public final class PlainCard {
     private PlainCard() {
@@ -27,13 +26,7 @@ public final class PlainCard {
         Class<? extends Applet> type = Class.forName(arguments[1]).asSubclass(Applet.class);
         byte[] name = bytes(arguments[2]);
         byte[] parameters = bytes(arguments[3]);
-        try {
-            simulator.installApplet(new AID(name, (short) 0, (byte) name.length), type, parameters, (short) 0, (byte) parameters.length);
-        } catch (RuntimeException refused) {
-            write(out, bytes("6A80"));
-            return;
-        }
-        write(out, bytes("9000"));
+        simulator.installApplet(new AID(name, (short) 0, (byte) name.length), type, parameters, (short) 0, (byte) parameters.length);
         while (true) {
             byte[] command;
             try {
@@ -42,14 +35,11 @@ public final class PlainCard {
                 return;
             }
             in.readFully(command);
-            write(out, simulator.transmitCommand(command));
+            byte[] answer = simulator.transmitCommand(command);
+            out.writeShort(answer.length);
+            out.write(answer);
+            out.flush();
         }
-    }
-
-    private static void write(DataOutputStream out, byte[] answer) throws java.io.IOException {
-        out.writeShort(answer.length);
-        out.write(answer);
-        out.flush();
     }
 
     private static byte[] bytes(String hex) {
