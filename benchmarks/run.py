@@ -23,6 +23,7 @@ from rich.table import Table
 from joren.apdu import AID_CUSTOMER, AID_SHOP, Key, Transmit, aid, messages
 from joren.apdu.cards import CustomerInfo
 from joren.apdu.tlv import build_tlv, parse_tlv
+from joren.apdu.trace import TraceWriter
 from joren.apdu.transaction import Order, Transaction
 from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
@@ -30,7 +31,6 @@ from joren.host import DEFAULT_PRODUCT, Journal, Masters, ShopCardHolder, Slot, 
 from joren.simulator.chip import Chip
 from joren.simulator.memory import Memory
 from joren.simulator.reader import Reader
-from joren.simulator.trace import TraceWriter
 
 __all__ = ["main"]
 

@@ -17,9 +17,10 @@ from joren.host.selecting import select_customer
 from joren.simulator.image import image_of, load_image, save_image
 from joren.simulator.profile import load_profile
 
-from .options import card_argument, pin_options, profile_option, read_pins, time_option
+from .options import card_argument, pin_options, profile_option, program_option, read_pins, time_option
 from .output import Commands, console, json_option, reply
 from .reissue import reissue
+from .serve import readers, remove, serve, tap, tear
 from .views import customer_fields, customer_picture, identity_fields, log_picture, receipt_fields
 from .workspace import CARDS, Workspace, pass_workspace
 
@@ -37,10 +38,11 @@ def card() -> None:
 @click.argument("name")
 @click.option("--id", "card_id", metavar="HEX", help="The card id, 8 bytes; at random if left out.")
 @profile_option
+@program_option
 @pin_options
 @json_option
 @pass_workspace
-def new(workspace: Workspace, name: str, card_id: str | None, profile: str, pin_file: Path | None, ask_pin: bool) -> None:
+def new(workspace: Workspace, name: str, card_id: str | None, profile: str, program: str, pin_file: Path | None, ask_pin: bool) -> None:
     """Make a customer card in the simulator and issue it.
 
     With a PIN: --pin-file has the PIN in its first line and the PUK (8 digits) in its second; --ask-pin asks for both.
@@ -50,6 +52,7 @@ def new(workspace: Workspace, name: str, card_id: str | None, profile: str, pin_
       joren card new alice
       joren card new bob --id 0102030405060708 --ask-pin
       joren card new carol --profile jcop4
+      joren card new dave --card javacard
     """
     pin, puk = read_pins(pin_file, ask_pin, "PIN", "PUK")
     try:
@@ -61,11 +64,11 @@ def new(workspace: Workspace, name: str, card_id: str | None, profile: str, pin_
         workspace.check_new(identity)
         product = workspace.product
         dialog = make_card(product, workspace.masters, CustomerOrder(identity, pin, puk), guard=workspace.guard())
-        with workspace.followed(CARDS, workspace.blank(CARDS, load_profile(profile)), path) as reader:
+        with workspace.followed(CARDS, workspace.blank(CARDS, load_profile(profile), program), path) as reader:
             links = {Slot.CUSTOMER: reader.transmit}
             run(dialog, links)
             info = run(select_customer(product.programme), links)
-    fields = {"name": name, "image": str(path), "profile": profile, **identity_fields(info)}
+    fields = {"name": name, "image": str(path), "profile": profile, "program": program, **identity_fields(info)}
     reply("card-new", fields, lambda: click.echo(f"{name}: card {fields['card_id']}, {fields['state']}, in {path}"))
 
 
@@ -190,4 +193,5 @@ def status(workspace: Workspace, card: str, state: str) -> None:
     reply("card-status", fields, lambda: click.echo(f"{card}: {fields['state']}"))
 
 
-card.add_command(reissue)
+for command in (reissue, serve, tap, remove, tear, readers):
+    card.add_command(command)

@@ -1,4 +1,4 @@
-"""Simulated readers for a batch: they take blank cards from a folder of images, one after the other, and file those that are issued.
+"""Readers for a batch. Simulated ones take blank cards from a folder of images, one after the other, and file those that are issued.
 
 How it works. A card's image follows what the card does (workspace.py), so the folder is as a box of real cards after a power cut: whoever
 starts again offers every card in it, in any order, and the journal knows them. A card that was issued goes to the workspace's cards or
@@ -8,7 +8,7 @@ shops, under its member's name; where the program was killed before that, it goe
 import fcntl
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
@@ -18,10 +18,11 @@ import click
 
 from joren.apdu import Transmit
 from joren.host import HostError, Slot, run
-from joren.host.batch import CardResult, Verdict
+from joren.host.batch import CardReader, CardResult, Verdict
 from joren.host.batch_csv import MemberRow
 from joren.host.batch_journal import BatchJournal, Entry
 from joren.host.desk import identify
+from joren.host.pcsc_batch import batch_readers
 from joren.simulator.image import BadImage, load_image, save_image
 from joren.simulator.profile import Profile
 from joren.simulator.reader import Reader
@@ -129,13 +130,13 @@ class FolderReader:
             self._folder.file(path, result.entry)
 
 
-def readers_of(text: str, folder: Callable[[], CardFolder], workspace: Workspace) -> list[FolderReader]:
-    """What `--readers` asks for: sim:N. Raises HostError."""
+def readers_of(text: str, folder: Callable[[], CardFolder], workspace: Workspace) -> Sequence[CardReader]:
+    """What `--readers` asks for: sim:N, or pcsc:PATTERN,PATTERN... Raises HostError, also as ReaderError."""
     kind, _, number = text.partition(":")
-    if kind == "pcsc":
-        raise HostError(f"--readers {text}: PC/SC readers are not there yet; sim:N simulates N readers")
+    if kind == "pcsc" and all(number.split(",")):
+        return batch_readers(number.split(","), lambda told: click.echo(told, err=True))
     if kind != "sim" or not (number.isascii() and number.isdigit() and 1 <= int(number) <= READERS_MAX):
-        raise HostError(f"--readers: sim:N, N in 1..{READERS_MAX}, expected, {text!r} came")
+        raise HostError(f"--readers: sim:N, N in 1..{READERS_MAX}, or pcsc:PATTERN,... expected, {text!r} came")
     cards = folder()
     return [FolderReader(f"sim-{one}", cards, workspace) for one in range(1, int(number) + 1)]
 

@@ -33,7 +33,8 @@ from joren.host.replay.log import Log, read_log
 from joren.host.replay.page import page
 from joren.host.replay.play import Counter, Customer, Play
 from joren.host.replay.summary import Summary, summarize
-from joren.simulator.chip import IDEAL, Chip
+from joren.simulator.chip import IDEAL, MODEL, Chip, Program
+from joren.simulator.java_roles import PROGRAMS
 from joren.simulator.profile import Profile, load_profile
 from joren.simulator.protocol import Protocol, slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
@@ -56,8 +57,11 @@ ALL = 0xFFFFFFFF
 class Street:
     """A till with software keys, tills with shop cards, and a card for every customer of the log, all on chips in this process."""
 
-    def __init__(self, product: Product, masters: Masters, profile: Profile = IDEAL, meter: CardMeter | None = None) -> None:
+    def __init__(
+        self, product: Product, masters: Masters, profile: Profile = IDEAL, meter: CardMeter | None = None, program: Program = MODEL
+    ) -> None:
         self.profile = profile.for_development()
+        self.program = program
         self.meter = meter
         self.product = product
         self.masters = masters
@@ -89,7 +93,7 @@ class Street:
         product = self.product
         modes = TWO_CARD if customer.counter.by_card else ONE_CARD
         product = replace(product, limits=replace(product.limits, modes=modes))
-        chip = Chip(b"customer card" + number.to_bytes(4), self.profile)
+        chip = Chip(b"customer card" + number.to_bytes(4), self.profile, program=self.program)
         chip.install(CustomerCard, aid(AID_CUSTOMER, product.programme))
         self.chips[customer.name] = chip
         run(issue_customer(product, self.masters, (number + 1).to_bytes(8)), self.tap(customer))
@@ -110,7 +114,7 @@ class Street:
     def _shop_card(self, number: int) -> Reader:
         reader, chip = (
             self._reader("shop card", slot_protocol(self.profile)),
-            Chip(b"shop card" + number.to_bytes(4), self.profile),
+            Chip(b"shop card" + number.to_bytes(4), self.profile, program=self.program),
         )
         chip.install(ShopCard, aid(AID_SHOP, self.product.programme))
         reader.insert(chip)
@@ -144,7 +148,12 @@ class Street:
 @click.option("--skip-bad", is_flag=True, help="Leave out lines that are wrong; else nothing is played.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first customers of the log, this many.")
 @click.option(
-    "--card", metavar="NAME", help="On cards of this profile (joren profiles): the page tells tap times and the life of the memory."
+    "--card",
+    "cards",
+    metavar="NAME",
+    multiple=True,
+    help="On cards of this profile (joren profiles): the page tells tap times and the life of the memory. Or javacard: on cards that run "
+    "the Java Card applet (joren applet build). Repeatable: both.",
 )
 @click.option("--customer", help="Whose score over time is drawn; else one that joren picks.")
 @click.option(
@@ -152,7 +161,7 @@ class Street:
 )
 @json_option
 def demo(
-    purchases: Path | None, cut: str | None, skip_bad: bool, limit: int | None, card: str | None, customer: str | None, out: Path
+    purchases: Path | None, cut: str | None, skip_bad: bool, limit: int | None, cards: tuple[str, ...], customer: str | None, out: Path
 ) -> None:
     """Play a purchase log through cards, and show how the ranks of one day foretold the rest.
 
@@ -164,24 +173,35 @@ def demo(
       joren demo
       joren demo --limit 500 --out small.html
       joren demo --card jcop4
+      joren demo --card javacard --limit 500
       joren demo --purchases my.csv --cut 2025-12-31 --skip-bad
     """
     begun = monotonic()
-    profile = None if card is None else load_profile(card)
+    profile, program = _cards(cards)
     log = _read(purchases or CDNOW, skip_bad, limit)
     day = _cut(log, cut, CDNOW_CUT if purchases is None else None)
     if not out.parent.is_dir():
         raise HostError(f"--out: a folder {out.parent} expected, there is none")
-    summary, product, cards = _play(log, day, customer, profile)
+    summary, product, card_data = _play(log, day, customer, profile, program)
     seconds = monotonic() - begun
     source = "CDNOW" if purchases is None else purchases.name
-    out.write_text(page(summary, product, source, day, cards), encoding="utf-8")
+    out.write_text(page(summary, product, source, day, card_data), encoding="utf-8")
     fields = {**asdict(summary), "agrees": summary.agrees, "cut": day.isoformat(), "page": str(out), "seconds": round(seconds, 1)}
-    if cards is not None:
-        fields["card_data"] = asdict(cards)
-    reply("demo", fields, lambda: _show(summary, product, source, day, out, seconds, cards))
+    fields["program"] = program.name
+    if card_data is not None:
+        fields["card_data"] = asdict(card_data)
+    reply("demo", fields, lambda: _show(summary, product, source, day, out, seconds, card_data))
     if not summary.agrees:
         raise SystemExit(1)
+
+
+def _cards(names: tuple[str, ...]) -> tuple[Profile | None, Program]:
+    """The profile and the program that --card asks for, at most one of each."""
+    programs = [PROGRAMS[name] for name in names if name in PROGRAMS]
+    profiles = [load_profile(name) for name in names if name not in PROGRAMS]
+    if len(programs) > 1 or len(profiles) > 1:
+        raise HostError(f"--card: one card profile, and one of {' and '.join(PROGRAMS)}, expected, {', '.join(names)} came")
+    return next(iter(profiles), None), next(iter(programs), MODEL)
 
 
 def _read(path: Path, skip_bad: bool, limit: int | None) -> Log:
@@ -205,9 +225,9 @@ def _cut(log: Log, text: str | None, default: date | None) -> date:
     return day
 
 
-def _play(log: Log, day: date, watched: str | None, profile: Profile | None) -> tuple[Summary, Product, CardData | None]:
+def _play(log: Log, day: date, watched: str | None, profile: Profile | None, program: Program) -> tuple[Summary, Product, CardData | None]:
     product, masters = _product(log), Masters.create()
-    street = Street(product, masters) if profile is None else Street(product, masters, profile, CardMeter(profile))
+    street = Street(product, masters, profile or IDEAL, None if profile is None else CardMeter(profile), program)
     names = sorted({row.card for row in log.rows})
     customers = {name: Customer(name, street.counter_of(number)) for number, name in enumerate(names)}
     cut = datetime.combine(day + timedelta(days=1), datetime.min.time())

@@ -11,21 +11,21 @@ from rich.console import Group
 from rich.text import Text
 
 from joren.apdu import Command, Ins, MalformedCommand, Response, Transmit
+from joren.apdu.trace import BadTrace
 from joren.host import Dialog, HostError, Slot, run
 from joren.host.dialog import Ask
+from joren.host.replaying import load_trace
 from joren.simulator.chip import Chip
 from joren.simulator.image import load_image
 from joren.simulator.profile import Band, Profile, load_profile, profile_names
 from joren.simulator.protocol import Protocol, slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
 from joren.simulator.timing import total
-from joren.simulator.trace import BadTrace
 from joren.simulator.wire import WIRES, wire_of
 from joren.simulator.work import Work
 
 from .output import console, json_option, reply, table
 from .times import Timed, bar_of, legend, sum_of, timed, times_fields, times_picture, wire_for
-from .trace import read_lines
 from .tryout import SALES, Exchange, Tryout
 from .workspace import CARDS, SHOPS, Place, Workspace, pass_workspace
 
@@ -173,16 +173,16 @@ def _of_trace(path: Path) -> list[Asked]:
     """The commands of a trace but GET RESPONSE, with the slot that its reader is named for, and whether the card did them."""
     places = {place.what: slot for slot, place in SLOTS.items()}
     found = []
-    for line in read_lines(path):
+    for line in load_trace(path):
         if line.event != "apdu":
             continue
         if line.masked:
             raise HostError(f"{path}: the secrets of line {line.number} were left out of the trace, so its card can not do it again")
         if line.reader not in places:
             raise HostError(f"{path}: line {line.number}: a reader named {' or '.join(places)} expected, {line.reader} came")
-        command = Command.decode(bytes.fromhex(line.command))
+        command, answer = line.asked(), line.answer()
         if command.ins != Ins.GET_RESPONSE:
-            done = line.response != "" and Response.decode(bytes.fromhex(line.response)).sw >> 8 in DONE
+            done = answer is not None and answer.sw >> 8 in DONE
             found.append(Asked(places[line.reader], command, done))
     return found
 

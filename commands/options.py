@@ -8,10 +8,15 @@ from typing import Any, TypeVar
 import click
 
 from joren.host import HostError
+from joren.simulator.chip import MODEL
+from joren.simulator.java_roles import PROGRAMS
 
 from .workspace import CARDS, SHOPS, Place, Workspace
 
-__all__ = ["TapsADay", "card_argument", "complete_shops", "pin_options", "profile_option", "read_pins", "shop_argument", "time_option"]
+__all__ = [
+    "TapsADay", "card_argument", "complete_shops", "pin_options", "profile_option", "program_option", "read_pins", "shop_argument",
+    "time_option",
+]  # fmt: skip
 
 
 class TapsADay(click.FloatRange):
@@ -64,6 +69,12 @@ def profile_option(function: F) -> F:
     """--profile: which chip a new card is made on."""
     text = "The chip: a card profile (joren profiles), or a TOML file of your own."
     return click.option("--profile", metavar="NAME", default="ideal", show_default=True, help=text)(function)
+
+
+def program_option(function: F) -> F:
+    """--card: which program a new card runs."""
+    text = "What it runs: the model of the card, or the Java Card applet (joren applet build)."
+    return click.option("--card", "program", type=click.Choice(list(PROGRAMS)), default=MODEL.name, show_default=True, help=text)(function)
 
 
 def time_option(function: F) -> F:

@@ -1,7 +1,7 @@
 """How every command answers: text for people, with `--json` one JSON object, and an exit code that says whose fault it was.
 
 0 done; 1 a fault of joren; 2 a wrong command line or argument; 3 a card refused; 4 a card broke the protocol; 5 the link to a card was
-lost; 6 a file or a vault can not be used.
+lost; 6 a file, a vault or a reader can not be used.
 """
 
 import json
@@ -14,14 +14,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from joren.apdu.trace import BadTrace
 from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError, LinkLost, VaultError
 from joren.host.conform import BadVectors
+from joren.host.pcsc_errors import ReaderError, ReaderLost
 from joren.host.production_report import BadReport
 from joren.host.replay.log import BadLog
 from joren.simulator.chip import DoesNotFit
 from joren.simulator.image import BadImage
+from joren.simulator.javacard import JavaFault
+from joren.simulator.jvm import JvmDied, NoJava
+from joren.simulator.pcscd import NoPcscd
 from joren.simulator.profile import BadProfile
-from joren.simulator.trace import BadTrace
+from joren.simulator.vpcd import NoDriver
 from joren.simulator.wire import NoWire
 
 __all__ = ["Commands", "Failure", "bar", "console", "json_line", "json_option", "reply", "table", "wants_json"]
@@ -32,6 +37,7 @@ PIPE_CLOSED = 141
 META = "joren.json"
 EXIT_CODES: dict[type[Exception], int] = {
     VaultError: 6,
+    ReaderError: 6,
     HostError: 2,
     CardRefused: 3,
     CardFault: 4,
@@ -44,8 +50,13 @@ EXIT_CODES: dict[type[Exception], int] = {
     BadVectors: 6,
     BadProfile: 2,
     NoWire: 2,
+    NoJava: 6,
+    JvmDied: 6,
+    JavaFault: 1,
     DoesNotFit: 2,
     BadTrace: 6,
+    NoDriver: 5,
+    NoPcscd: 6,
     OSError: 6,
 }
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,8 +79,12 @@ class Failure(click.ClickException):
             if isinstance(self.error, CardLost):
                 fields |= {"card": self.error.card, "reference": self.error.reference}
                 fields["fate"] = self.error.fate.value if self.error.fate else None
+            if isinstance(self.error.__cause__, ReaderLost):
+                fields["cause"] = str(self.error.__cause__)
             click.echo(json_line("error", fields))
         else:
+            if isinstance(self.error.__cause__, ReaderLost):
+                click.echo(f"joren: {self.error.__cause__}", err=True)
             click.echo(f"joren: {self.message}", err=True)
 
 

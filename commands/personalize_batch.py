@@ -1,7 +1,7 @@
 """joren personalize batch: the cards of a CSV file, made in several readers at once, resumed where it was left."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from joren.host import HostError, Product, VaultError
-from joren.host.batch import FAILURES, FAILURES_MAX, CardResult, Line, Verdict, check_keys
+from joren.host.batch import FAILURES, FAILURES_MAX, CardReader, CardResult, Line, Verdict, check_keys
 from joren.host.batch_csv import CsvRow, MemberRow, Problem, csv_digest, csv_kind, read_csv
 from joren.host.batch_journal import Batch, BatchJournal, Counts, Entry
 from joren.host.production_report import write_rejects, write_report
@@ -43,7 +43,13 @@ class Options:
 @click.command("batch")
 @click.argument("csv_file", type=FILE, metavar="CSV")
 @click.option("--product", type=FILE, help="The card product, a TOML file; that of joren --product if left out.")
-@click.option("--readers", default="sim:1", show_default=True, metavar="KIND:N", help="sim:N, N simulated readers at once.")
+@click.option(
+    "--readers",
+    default="sim:1",
+    show_default=True,
+    metavar="KIND:WHICH",
+    help="sim:N: N simulated readers; pcsc:PATTERN,...: of PC/SC.",
+)
 @click.option("--cards", type=click.Path(path_type=Path), help="Where simulated readers take cards; blanks in the folder if left out.")
 @journal_option
 @click.option("--report", type=FILE, help="The signed production report; BATCH.report.json beside the journal if left out.")
@@ -74,6 +80,7 @@ def batch_command(
     \b
     Examples:
       joren personalize batch members.csv --readers sim:2
+      joren personalize batch members.csv --readers "pcsc:ACS*,2"
       joren personalize batch members.csv --product gold.toml --readers sim:4 --json
     """
     if product is not None:
@@ -146,7 +153,7 @@ class _Run:
             failures_max=options.failures_max,
         )
 
-    def make(self, feeds: list[Any]) -> None:
+    def make(self, feeds: Sequence[CardReader]) -> None:
         """Raises JournalError, VaultError, OSError: then the batch can be resumed. Without a vault there are rejects and no report."""
         try:
             with self._progress:

@@ -12,7 +12,7 @@ from joren.host.selecting import select_shop
 from joren.simulator.profile import load_profile
 
 from .card import STATES
-from .options import profile_option, shop_argument
+from .options import profile_option, program_option, shop_argument
 from .output import Commands, console, json_option, reply
 from .views import shop_fields, shop_identity, shop_picture
 from .workspace import SHOPS, Workspace, pass_workspace
@@ -36,9 +36,12 @@ def shop() -> None:
 @click.option("--money", default="1000", show_default=True, help="Money it may load.")
 @click.option("--may-load/--may-not-load", default=True, show_default=True, help="Whether it gets the key to load purses.")
 @profile_option
+@program_option
 @json_option
 @pass_workspace
-def new(workspace: Workspace, name: str, number: int | None, terminal: int, points: int, money: str, may_load: bool, profile: str) -> None:
+def new(
+    workspace: Workspace, name: str, number: int | None, terminal: int, points: int, money: str, may_load: bool, profile: str, program: str
+) -> None:
     """Make a shop card in the simulator and issue it.
 
     \b
@@ -54,11 +57,11 @@ def new(workspace: Workspace, name: str, number: int | None, terminal: int, poin
             raise HostError(f"shop {number}, terminal {terminal}: there is a shop card of this number already; give it another terminal")
         order = ShopOrder(number, terminal, points, product.minor(money), may_load)
         dialog = make_card(product, workspace.masters, order, guard=workspace.guard())
-        with workspace.followed(SHOPS, workspace.blank(SHOPS, load_profile(profile)), path) as reader:
+        with workspace.followed(SHOPS, workspace.blank(SHOPS, load_profile(profile), program), path) as reader:
             links = {Slot.SHOP: reader.transmit}
             run(dialog, links)
             info = run(select_shop(product.programme), links)
-    fields = {"name": name, "image": str(path), "profile": profile, **shop_identity(info)}
+    fields = {"name": name, "image": str(path), "profile": profile, "program": program, **shop_identity(info)}
     reply("shop-new", fields, lambda: click.echo(f"{name}: shop {info.shop}, terminal {info.terminal}, {fields['state']}, in {path}"))
 
 

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import click
 
-from joren.apdu import SW, Command, Ins, Response
+from joren.apdu import SW, Command, Ins
+from joren.apdu.trace import Line
 from joren.host import HostError
-from joren.simulator.chip import Chip, DoesNotFit
+from joren.host.replaying import Verdict, load_trace, play_back
+from joren.simulator.chip import MODEL, Chip, DoesNotFit
 from joren.simulator.image import load_image
+from joren.simulator.java_roles import PROGRAMS
 from joren.simulator.profile import load_profile, profile_names
 from joren.simulator.protocol import Protocol
 from joren.simulator.reader import Reader
 from joren.simulator.tear import AFTER, Outcome, Script, Tear, explore, look
-from joren.simulator.trace import Line, replay
 
 from .output import console, json_option, reply
 from .tear_all import fields_of, show_all, tear_all
 from .tear_show import command_name, counts, show_mixed, show_one, show_tears, where
-from .trace import read_lines
 from .workspace import CARDS, SHOPS, Workspace, pass_workspace
 
 __all__ = ["tear"]
@@ -51,7 +52,11 @@ class Options:
 )
 @click.option("--seed", type=click.IntRange(0), help=f"With --all: for the sales torn three times at random.  [default: {SEED}]")
 @click.option("--random", "number", type=click.IntRange(0, NUMBER_MAX), help=f"With --all: how many of those.  [default: {NUMBER}]")
-@click.option("--card", metavar="CARD", help="The customer card of the trace: the image it had before.")
+@click.option(
+    "--card",
+    metavar="CARD",
+    help="The customer card of the trace: the image it had before. With --all: what the cards run, model or javacard.  [default: model]",
+)
 @click.option("--shop-card", metavar="SHOP", help="The shop card of the trace, likewise.")
 @click.option("--write", type=click.IntRange(1), metavar="N", help="The tear at the N-th write of the trace alone; commits count too.")
 @json_option
@@ -67,6 +72,7 @@ def tear(workspace: Workspace, /, trace: Path | None, everything: bool, **option
     Examples:
       joren tear --all
       joren tear --all --profile jcop4 --random 1000 --seed 7
+      joren tear --all --card javacard --profile ideal
       joren tear tap.jsonl --card before.json
       joren tear tap.jsonl --card before.json --write 3
     """
@@ -80,11 +86,15 @@ def tear(workspace: Workspace, /, trace: Path | None, everything: bool, **option
 
 
 def _tear_all(asked: Options) -> None:
-    if asked.card or asked.shop_card or asked.write:
-        raise HostError("tear: --card, --shop-card and --write go with TRACE, not with --all")
+    if asked.shop_card or asked.write:
+        raise HostError("tear: --shop-card and --write go with TRACE, not with --all")
+    program = PROGRAMS.get(asked.card or MODEL.name)
+    if program is None:
+        raise HostError(f"tear: --all --card: {' or '.join(PROGRAMS)} expected, {asked.card!r} came; an image goes with TRACE")
     profiles = [load_profile(name) for name in dict.fromkeys(asked.profiles or profile_names())]
     try:
-        found = tear_all(profiles, SEED if asked.seed is None else asked.seed, NUMBER if asked.number is None else asked.number)
+        number = NUMBER if asked.number is None else asked.number
+        found = tear_all(profiles, SEED if asked.seed is None else asked.seed, number, program)
     except DoesNotFit as error:
         raise HostError(f"tear: {error}") from error
     reply("tear", fields_of(found), lambda: show_all(found))
@@ -138,7 +148,7 @@ def _tear_once(chosen: Sequence[Script], number: int) -> None:
 
 def _from_trace(workspace: Workspace, trace: Path, card: str | None, shop_card: str | None) -> list[Script]:
     found = []
-    lines = [line for line in read_lines(trace) if line.event == "apdu"]
+    lines = [line for line in load_trace(trace) if line.event == "apdu"]
     masked = [line.number for line in lines if line.masked]
     if masked:
         raise HostError(f"{trace}: the secrets of line {masked[0]} were left out of the trace, so its card can not do it again")
@@ -159,7 +169,7 @@ def _protocol_of(chip: Chip, lines: Sequence[Line], name: str) -> Protocol:
     for protocol in map(Protocol, chip.profile.protocols):
         reader = Reader(lines[0].reader if lines else "", protocol)
         reader.insert(chip.fork())
-        if not any(replay(lines, {reader.name: reader})):
+        if all(step.verdict is Verdict.SAME for step in play_back(lines, {reader.name: reader})):
             return protocol
     raise HostError(f"{name}: the state the card had before the trace expected; keep its image before (joren card image)")
 
@@ -168,8 +178,8 @@ def _commands_of(lines: Sequence[Line]) -> tuple[Command, ...]:
     """The commands, without what T=0 adds: GET RESPONSE, and a command that was answered 6CXX and sent again."""
     commands = []
     for line in lines:
-        command = Command.decode(bytes.fromhex(line.command))
-        again = line.response != "" and Response.decode(bytes.fromhex(line.response)).sw >> 8 == SW.WRONG_LE >> 8
+        command, answer = line.asked(), line.answer()
+        again = answer is not None and answer.sw >> 8 == SW.WRONG_LE >> 8
         if command.ins != Ins.GET_RESPONSE and not again:
             commands.append(command)
     return tuple(commands)

@@ -6,11 +6,14 @@ from typing import Any, TypeVar
 
 from rich.progress import track
 
+from joren.simulator.chip import MODEL, Program
+from joren.simulator.java_roles import JAVACARD
 from joren.simulator.profile import Profile
 from joren.simulator.protocol import slot_protocol
 from joren.simulator.tear import Outcome, Script, Tear, explore, placed
 
 from .output import console, table
+from .tear_java import JavaVerdict, catch_java, java_mutants
 from .tear_mutants import Hunt, Verdict
 from .tear_scripts import scripts
 from .tear_settle import Figures, cases, random_tears, settle_pairs, settle_singles
@@ -37,7 +40,7 @@ class Everything:
     scripts: list[Script]
     seed: int
     torn: list[Torn] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[Verdict | JavaVerdict] = field(default_factory=list)
     figures: Figures = field(default_factory=Figures)
 
     @property
@@ -56,12 +59,13 @@ class Everything:
         return not (counts(self.tears)[Outcome.MIXED.value] or self.missed or self.figures.unsettled)
 
 
-def tear_all(profiles: Sequence[Profile], seed: int, number: int) -> Everything:
+def tear_all(profiles: Sequence[Profile], seed: int, number: int, program: Program = MODEL) -> Everything:
     """Tears every script and every sale on each profile; mutants and pairs on ideal chips; `number` sales three times at random.
 
-    Raises DoesNotFit for a profile that can not hold the cards, or not do a command.
+    The mutants of the model are memories that write wrongly, those of the Java Card applets are applets that do.
+    Raises DoesNotFit for a profile that can not hold the cards, or not do a command; NoJava.
     """
-    found, sales = Everything(list(scripts()), seed), cases()
+    found, sales = Everything(list(scripts(program)), seed), cases(program)
     everywhere = []
     for profile in profiles:
         there = [placed(script, script.chip.on(profile.for_development())) for script in found.scripts]
@@ -72,8 +76,11 @@ def tear_all(profiles: Sequence[Profile], seed: int, number: int) -> Everything:
             settle_singles(case, found.figures)
         found.torn.append(Torn(profile, tears, found.figures.settled - before))
         everywhere += there_sales
-    hunt = Hunt(found.scripts)
-    found.verdicts += [hunt.catch(mutant) for mutant in _track(hunt.mutants, "mutants")]
+    if program.name == JAVACARD.name:
+        found.verdicts += [catch_java(mutant, found.scripts) for mutant in _track(java_mutants(), "mutants of the Java applets")]
+    else:
+        hunt = Hunt(found.scripts)
+        found.verdicts += [hunt.catch(mutant) for mutant in _track(hunt.mutants, "mutants")]
     for case in _track(sales, "sales torn twice"):
         settle_pairs(case, found.figures)
     for _ in _track(random_tears(everywhere, seed, number, found.figures), "sales torn three times", number):

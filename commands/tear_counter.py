@@ -29,7 +29,7 @@ from joren.host import (
     issue_shop,
     run,
 )
-from joren.simulator.chip import Chip
+from joren.simulator.chip import MODEL, Chip, Program
 from joren.simulator.profile import Profile
 from joren.simulator.reader import Loss, Losses, Reader, When
 from joren.simulator.tear import AFTER, place_of
@@ -133,10 +133,10 @@ class Counter:
             chip.memory.cut_after(0)
 
 
-def set_stage(by_card: bool, before: Iterable[Callable[[Till], Dialog[object]]]) -> Stage:
-    """Issues a card of either kind, and makes some sales."""
+def set_stage(by_card: bool, before: Iterable[Callable[[Till], Dialog[object]]], program: Program = MODEL) -> Stage:
+    """Issues a card of either kind, which run that program, and makes some sales."""
     masters = Masters.create(lambda size: bytes(range(size, 2 * size)))
-    customer, shop = Chip(b"settled customer"), Chip(b"settled shop")
+    customer, shop = Chip(b"settled customer", program=program), Chip(b"settled shop", program=program)
     customer.install(CustomerCard, aid(AID_CUSTOMER, PROGRAMME))
     shop.install(ShopCard, aid(AID_SHOP, PROGRAMME))
     for chip in (customer, shop):

@@ -9,7 +9,7 @@ from joren.simulator.chip import IDEAL, Chip
 from joren.simulator.mutants import EVERYWHERE, IN_A_REGION, RIGHT, Mutant, mutants
 from joren.simulator.tear import AFTER, Outcome, Script, Tear, explore, placed
 
-__all__ = ["Hunt", "Verdict", "to_markdown"]
+__all__ = ["Hunt", "Verdict", "card_of", "to_markdown"]
 
 ISSUE, COMMIT = "issue", "commit"
 
@@ -30,13 +30,13 @@ class Hunt:
         self._written = {script.name: {tear.place for tear in explore(script)} - {AFTER} for script in scripts}
         cards: dict[str, Chip] = {}
         for script in scripts:
-            cards.setdefault(_card(script), script.chip)
+            cards.setdefault(card_of(script), script.chip)
         self.mutants = mutants(cards)
 
     def catch(self, mutant: Mutant) -> Verdict:
         """Tears until something mixed is left: cards in use first, the issuing of one last."""
         for script in self._scripts:
-            if _card(script) == mutant.card and (mutant.region or COMMIT) in self._written[script.name]:
+            if card_of(script) == mutant.card and (mutant.region or COMMIT) in self._written[script.name]:
                 there = placed(script, script.chip.on(IDEAL, mutant.make))
                 mixed = next((tear for tear in explore(there) if tear.outcome is Outcome.MIXED), None)
                 if mixed is not None:
@@ -58,5 +58,6 @@ def to_markdown(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def _card(script: Script) -> str:
+def card_of(script: Script) -> str:
+    """Whose card a script is of."""
     return script.name.rpartition(": ")[2]

@@ -29,7 +29,7 @@ from joren.host.dialog import Ask, ask
 from joren.host.personalization import ShopOrder, groupings, plain_block
 from joren.host.pin import change_pin, unblock_pin
 from joren.host.selecting import select_customer, select_shop
-from joren.simulator.chip import Chip
+from joren.simulator.chip import MODEL, Chip, Program
 from joren.simulator.reader import When
 from joren.simulator.tear import Script
 
@@ -44,9 +44,9 @@ AnyDialog = Dialog[object]
 class Recorder:
     """A customer card, a shop card, a till of either kind; what a dialog sends becomes a script for each card."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: Program = MODEL) -> None:
         self.masters = Masters.create(lambda size: bytes(range(1, size + 1)))
-        self.chips = {Slot.CUSTOMER: Chip(b"torn customer"), Slot.SHOP: Chip(b"torn shop")}
+        self.chips = {slot: Chip(f"torn {slot.name.lower()}".encode(), program=program) for slot in Slot}
         self.chips[Slot.CUSTOMER].install(CustomerCard, aid(AID_CUSTOMER, PROGRAMME))
         self.chips[Slot.SHOP].install(ShopCard, aid(AID_SHOP, PROGRAMME))
         till, load = (self.masters.group_master(name, PROGRAMME) for name in ("till", "load"))
@@ -88,9 +88,9 @@ class Recorder:
         return transmit
 
 
-def scripts() -> Iterator[Script]:
-    """One after the other: each is recorded on the cards as the one before left them."""
-    recorder = Recorder()
+def scripts(program: Program = MODEL) -> Iterator[Script]:
+    """One after the other: each is recorded on the cards, which run that program, as the one before left them."""
+    recorder = Recorder(program)
     product, masters = DEFAULT_PRODUCT, recorder.masters
     yield from recorder.record("issue", issue_customer(product, masters, CARD_ID, pin=PIN, puk=PUK))
     yield from recorder.record("issue", _issue_shop(masters))
@@ -156,6 +156,7 @@ def _pins(recorder: Recorder) -> Iterator[Script]:
     yield from recorder.record("PIN right", _verify(PIN))
     yield from recorder.record("PIN changed", change_pin(PROGRAMME, PIN, NEW_PIN))
     yield from recorder.record("PUK wrong", unblock_pin(PROGRAMME, PUK[::-1], PIN))
+    yield from recorder.record("PIN wrong again", _verify(WRONG_PIN))
     yield from recorder.record("PIN set by PUK", unblock_pin(PROGRAMME, PUK, PIN))
 
 

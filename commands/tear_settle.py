@@ -13,7 +13,7 @@ from random import Random
 
 from joren.apdu import MacMismatch
 from joren.host import CardFault, CardLost, CardRefused, Dialog, Granted, HostError, JournalError, Till
-from joren.simulator.chip import IDEAL
+from joren.simulator.chip import IDEAL, MODEL, Program
 from joren.simulator.tear import AFTER
 
 from .tear_audit import Disagreement, audit
@@ -76,10 +76,10 @@ class Figures:
     unsettled: list[Unsettled] = field(default_factory=list)
 
 
-def cases() -> list[Case]:
-    """Every sale at a till of either kind, on ideal chips."""
+def cases(program: Program = MODEL) -> list[Case]:
+    """Every sale at a till of either kind, on ideal chips that run that program."""
     return [
-        Case(f"{name}, {'shop card' if by_card else 'software keys'}", IDEAL.title, set_stage(by_card, before), sale)
+        Case(f"{name}, {'shop card' if by_card else 'software keys'}", IDEAL.title, set_stage(by_card, before, program), sale)
         for by_card in (False, True)
         for name, (before, sale) in SALES.items()
     ]

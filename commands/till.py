@@ -1,11 +1,11 @@
-"""joren tap, redeem, load, pay, void, settle: a counter with simulated cards.
+"""joren tap, redeem, load, pay, void, settle: a counter with simulated cards, or with the cards in readers (`pcsc:PATTERN`).
 
-How it works. A sale is a dialog of the host library's Till, driven over two simulated readers. Every till has its journal in the workspace,
+How it works. A sale is a dialog of the host library's Till, driven over two readers. Every till has its journal in the workspace,
 so a sale that was lost is settled at the next tap, by any of these commands. `--lose` breaks the link on purpose.
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import click
 
 from joren.apdu import Command, Response, Transmit
 from joren.apdu.explain import decoded
+from joren.apdu.trace import TraceWriter
 from joren.host import (
     CardFault,
     CardLost,
@@ -33,23 +34,24 @@ from joren.host import (
     Till,
     run,
 )
+from joren.host.record import BestEffortFile
 from joren.host.selecting import select_customer, select_shop
 from joren.simulator.chip import Chip
 from joren.simulator.profile import Profile
 from joren.simulator.protocol import Protocol
 from joren.simulator.reader import Loss, Losses, Meter, Reader, When
-from joren.simulator.trace import TraceWriter
 from joren.simulator.work import Work
 
 from .options import card_argument, complete_shops, pin_options, read_pins, time_option
 from .output import console, json_option, reply
+from .seats import Seat
 from .shop import SOFTWARE_SHOP
 from .times import timed, times_fields, times_picture, wire_for
 from .tryout import Exchange
 from .views import granted_fields, granted_picture, row_fields
 from .workspace import CARDS, SHOPS, Workspace, pass_workspace
 
-__all__ = ["load", "pay", "redeem", "settle", "tap", "void"]
+__all__ = ["load", "loss", "pay", "redeem", "settle", "tap", "void"]
 
 SOFTWARE_TERMINAL = 0
 T = TypeVar("T")
@@ -71,29 +73,6 @@ class Counter:
     timed: bool = False
     exchanges: list[tuple[Exchange, Profile]] = field(default_factory=list)
     """What each APDU was, and the profile of its card."""
-
-
-class BestEffort:
-    """A trace file whose disk may fill up: the sale goes on, and one word says that the trace does not."""
-
-    def __init__(self, path: Path) -> None:
-        self.file = path.open("w", encoding="utf-8")
-        self.failed = False
-
-    def close(self) -> None:
-        """Ends the file, whatever becomes of what is left to write."""
-        with suppress(OSError):
-            self.file.close()
-
-    def write(self, text: str) -> None:
-        """Text to the file, as long as that goes."""
-        try:
-            if not self.failed:
-                self.file.write(text)
-                self.file.flush()
-        except OSError as error:
-            self.failed = True
-            click.echo(f"joren: the trace ends here: {error.strerror}", err=True)
 
 
 def counter_options(function: F) -> F:
@@ -256,8 +235,8 @@ def _drive(workspace: Workspace, counter: Counter, make: Callable[[Till], Dialog
     """Both readers with their cards, the till with its journal, and the dialog to its end."""
     with ExitStack() as stack:
         stack.enter_context(workspace.alone())
-        trace = None if counter.trace is None else stack.enter_context(closing(BestEffort(counter.trace)))
-        readers = {Slot.CUSTOMER: stack.enter_context(workspace.inserted(CARDS, counter.card))}
+        trace = None if counter.trace is None else stack.enter_context(closing(BestEffortFile(counter.trace, _untraced)))
+        readers: dict[Slot, Seat] = {Slot.CUSTOMER: stack.enter_context(workspace.inserted(CARDS, counter.card))}
         if counter.shop_card is not None:
             readers[Slot.SHOP] = stack.enter_context(workspace.inserted(SHOPS, counter.shop_card))
         holder, shop, terminal = _holder(workspace, readers)
@@ -272,7 +251,7 @@ def _drive(workspace: Workspace, counter: Counter, make: Callable[[Till], Dialog
         return result
 
 
-def _check_card(workspace: Workspace, reader: Reader, granted: Granted) -> None:
+def _check_card(workspace: Workspace, reader: Seat, granted: Granted) -> None:
     """Raises HostError where the result that was found again is that of another card than the one in the reader."""
     reader.losses = None
     reader.reset()
@@ -282,7 +261,7 @@ def _check_card(workspace: Workspace, reader: Reader, granted: Granted) -> None:
         raise HostError(f"sale {granted.reference} was made with {cards}: give each sale a reference of its own")
 
 
-def _holder(workspace: Workspace, readers: dict[Slot, Reader]) -> tuple[KeyHolder, int, int]:
+def _holder(workspace: Workspace, readers: dict[Slot, Seat]) -> tuple[KeyHolder, int, int]:
     programme, masters = workspace.product.programme, workspace.masters
     if Slot.SHOP in readers:
         info = run(select_shop(programme), {Slot.SHOP: readers[Slot.SHOP].transmit})
@@ -291,16 +270,22 @@ def _holder(workspace: Workspace, readers: dict[Slot, Reader]) -> tuple[KeyHolde
     return keys, SOFTWARE_SHOP, SOFTWARE_TERMINAL
 
 
-def _watch(counter: Counter, readers: dict[Slot, Reader], trace: BestEffort | None) -> None:
+def _watch(counter: Counter, readers: dict[Slot, Seat], trace: BestEffortFile | None) -> None:
     """From here on APDUs are counted, lost on order, and written to the trace."""
-    losses = Losses(map(_loss, counter.lose))
+    losses = Losses(map(loss, counter.lose))
     writer = TraceWriter(trace, monotonic, decoded) if trace else None
     for slot, reader in readers.items():
         reader.losses = losses
         if counter.timed:
+            if not isinstance(reader, Reader):
+                raise HostError(f"--timed: a simulated {slot.value} expected, whose profile tells the times")
             reader.meter = _metered(counter, slot)
         if writer is not None:
             writer.attach(reader)
+
+
+def _untraced(error: OSError) -> None:
+    click.echo(f"joren: the trace ends here: {error.strerror}", err=True)
 
 
 def _metered(counter: Counter, slot: Slot) -> Meter:
@@ -310,7 +295,8 @@ def _metered(counter: Counter, slot: Slot) -> Meter:
     return meter
 
 
-def _loss(text: str) -> Loss:
+def loss(text: str) -> Loss:
+    """What `--lose` says, 2:after. Raises HostError."""
     number, _, when = text.partition(":")
     if not (number.isascii() and number.isdigit() and 0 < len(number) < 6) or int(number) == 0 or when not in ("before", "after"):
         raise HostError(f"--lose: the number of an APDU and when, as 2:after, expected, {text!r} came")

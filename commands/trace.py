@@ -11,14 +11,12 @@ from rich.text import Text
 from joren.apdu import Command, MalformedCommand, Response
 from joren.apdu.explain import Explained, explain_command, explain_response
 from joren.host import HostError
-from joren.simulator.image import load_image
-from joren.simulator.reader import Reader
-from joren.simulator.trace import BadTrace, Line, read_trace, replay
+from joren.host.replaying import load_trace
 
 from .output import Commands, console, json_option, reply, table
-from .workspace import CARDS, SHOPS, Workspace, pass_workspace
+from .trace_replay import replay
 
-__all__ = ["decode", "read_lines", "trace"]
+__all__ = ["decode", "trace"]
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
@@ -38,7 +36,7 @@ def show(file: Path) -> None:
     Example:
       joren trace show tap.jsonl
     """
-    lines = read_lines(file)
+    lines = load_trace(file)
 
     def draw() -> None:
         out = console()
@@ -63,48 +61,6 @@ def show(file: Path) -> None:
         for line in lines
     ]
     reply("trace-show", {"lines": fields}, draw)
-
-
-@trace.command("replay")
-@click.argument("file", type=FILE)
-@click.option("--card", metavar="CARD", help="The customer card: a name, or the image it had before.")
-@click.option("--shop-card", metavar="SHOP", help="The shop card, likewise. APDUs for a card that is not given are left out.")
-@json_option
-@pass_workspace
-def replay_command(workspace: Workspace, file: Path, card: str | None, shop_card: str | None) -> None:
-    """Send the commands of a trace again, to copies of the cards, and show where the answers differ. No card is changed.
-
-    A card answers as before only in the state of before: keep its image (joren card image CARD --out FILE) before the trace is made.
-    Ends with exit code 1 where something differs.
-
-    \b
-    Example:
-      joren trace replay tap.jsonl --card before.json
-    """
-    lines = read_lines(file)
-    readers = {}
-    with workspace.alone():
-        for place, name in ((CARDS, card), (SHOPS, shop_card)):
-            if name is not None:
-                readers[place.what] = Reader(place.what)
-                readers[place.what].insert(load_image(workspace.path(place, name), workspace.storage))
-    if not readers:
-        raise HostError("trace replay: --card CARD or --shop-card SHOP expected, or both")
-    played = [line for line in lines if line.reader in readers]
-    apdus = sum(line.event == "apdu" for line in played)
-    skipped = sum(line.event == "apdu" for line in lines) - apdus
-    differences = list(replay(played, readers))
-    fields = [{"line": one.line.number, "expected": one.expected, "came": one.came} for one in differences]
-
-    def draw() -> None:
-        for one in fields:
-            click.echo(f"line {one['line']}: {one['expected'] or 'nothing'} expected, {one['came']} came")
-        left = f"; {skipped} for another card left out" if skipped else ""
-        click.echo(f"{apdus} APDUs, {len(differences)} different{left}")
-
-    reply("trace-replay", {"apdus": apdus, "skipped": skipped, "differences": fields}, draw)
-    if differences:
-        sys.exit(1)
 
 
 @click.command("decode")
@@ -138,15 +94,6 @@ def decode(apdu: str, response: str | None) -> None:
     reply("decode", {what: _fields(explained) for what, explained in told}, draw)
 
 
-def read_lines(file: Path) -> list[Line]:
-    """The lines of a trace file. Raises BadTrace naming file and line."""
-    try:
-        with file.open(encoding="utf-8") as text:
-            return list(read_trace(text))
-    except (BadTrace, UnicodeDecodeError) as error:
-        raise BadTrace(f"{file}: {error}") from error
-
-
 def _text(told: Any) -> str:
     return str(told.get("name", "")) if isinstance(told, Mapping) else ""
 
@@ -170,3 +117,6 @@ def _response_of(text: str) -> Response:
         return Response.decode(bytes.fromhex(text))
     except ValueError as error:
         raise HostError(f"response: bytes in hexadecimal, at least 2, expected ({error})") from None
+
+
+trace.add_command(replay)

@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_bytes
 
 import click
 
-from joren.apdu import AID_CUSTOMER, AID_SHOP, Command, Key, Response, aid
+from joren.apdu import AID_CUSTOMER, AID_SHOP, Key, aid
 from joren.host import DEFAULT_PRODUCT, CardRefused, HostError, Masters, Offers, Product, Slot, run
 from joren.host.guard import FileGuard
 from joren.host.pkcs11_uri import Pkcs11Uri
@@ -26,19 +27,22 @@ from joren.host.vault import NamedVault, VaultStore
 from joren.host.vault_file import FileVault
 from joren.simulator.card_manager_chip import make_managed_chip
 from joren.simulator.card_manager_memory import Production
-from joren.simulator.chip import IDEAL, Chip
-from joren.simulator.image import BadImage, load_image, save_image
+from joren.simulator.chip import IDEAL, MODEL, Chip
+from joren.simulator.image import BadImage, KeptImage, load_image
+from joren.simulator.java_roles import PROGRAMS
 from joren.simulator.profile import Profile
 from joren.simulator.protocol import slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
 from joren.simulator.roles import ROLES
 
+from .seats import Seat, pattern_of, taken_seat
 from .vault_option import open_vault
 
-__all__ = ["CARDS", "SHOPS", "Place", "Workspace", "pass_workspace"]
+__all__ = ["CARDS", "CARD_WAIT_S", "SHOPS", "Place", "Workspace", "pass_workspace"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 SEED_SIZE, DIVERSIFICATION_SIZE = 16, 10
+CARD_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,19 @@ SHOPS = Place("shops", "shop card", "joren shop new", AID_SHOP)
 class Workspace:
     """The folder `home`. `product_file` None: product.toml in it, or else the product that joren has.
 
-    `vault` is the URI of the token with the masters; None: they are in keys.json.
+    `vault` is the URI of the token with the masters; None: they are in keys.json. `card_wait_s`: how long to wait for a card in a reader.
     """
 
-    def __init__(self, home: Path, product_file: Path | None = None, vault: str | None = None, vault_pin_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        product_file: Path | None = None,
+        vault: str | None = None,
+        vault_pin_file: Path | None = None,
+        card_wait_s: float = CARD_WAIT_S,
+    ) -> None:
         self.home = home
+        self.card_wait_s = card_wait_s
         self._vault_uri = None if vault is None else Pkcs11Uri.parse(vault)
         self._vault_pin_file = vault_pin_file
         self._vault: VaultStore | None = None
@@ -193,26 +205,66 @@ class Workspace:
             return path
         if Path(name).is_file():
             return Path(name)
+        if pattern_of(name) is not None:
+            raise HostError(f"{place.what} {name}: the image of a simulated card expected; a card in a reader has none")
         known = ", ".join(self.names(place)) or f"none yet; {place.make} makes one"
         raise HostError(f"{place.what} {name}: none of this name; there are: {known}")
 
-    def blank(self, place: Place, profile: Profile = IDEAL) -> Chip:
-        """A chip as its maker delivers it: a card manager with transport keys, and room for a card of that place. Raises DoesNotFit."""
+    def blank(self, place: Place, profile: Profile = IDEAL, program: str = MODEL.name) -> Chip:
+        """A chip as its maker delivers it: a card manager with transport keys, and room for a card of that place.
+
+        Raises DoesNotFit, and NoJava where the `program`, one of PROGRAMS, needs a Java runtime.
+        """
         production = Production(token_bytes(DIVERSIFICATION_SIZE))
         keys = self.masters.transport_keys(production.diversification_data)
-        chip = make_managed_chip(token_bytes(SEED_SIZE), profile, keys, production)
+        chip = make_managed_chip(token_bytes(SEED_SIZE), profile, keys, production, PROGRAMS[program])
         chip.check_fit(ROLES[place.role][1], aid(place.role, self.product.programme))
         return chip
 
     @contextmanager
-    def inserted(self, place: Place, name: str) -> Iterator[Reader]:
-        """The card in a reader that is named after it; its image follows what the card does."""
+    def inserted(self, place: Place, name: str) -> Iterator[Seat]:
+        """A simulated card by its name, put in a reader; its image follows what the card does. Or the card in a reader, pcsc:PATTERN.
+
+        Raises HostError for one that joren card serve has in a reader, ReaderError.
+        """
+        pattern = pattern_of(name)
+        if pattern is not None:
+            with taken_seat(place.what, pattern, self.card_wait_s) as seat:
+                yield seat
+            return
         path = self.path(place, name)
-        with self.followed(place, load_image(path, self.storage), path) as reader:
+        with self.taken(path), self.followed(place, load_image(path, self.storage), path) as reader:
             yield reader
 
+    @property
+    def serving(self) -> Path:
+        """Where `joren card serve` keeps which cards are in its readers, and takes orders."""
+        return self.home / "serve"
+
+    @contextmanager
+    def taken(self, path: Path) -> Iterator[None]:
+        """Keeps a card from everyone who would put it into another reader. Raises HostError where somebody has it."""
+        if not self.serving.exists():
+            yield
+            return
+        with (self.serving / f"{sha256(bytes(path.resolve())).hexdigest()[:16]}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise HostError(
+                    f"{path.stem}: this card is in a reader of joren card serve; take it out: joren card remove {path.stem}"
+                ) from None
+            yield
+
+    def _is_taken(self, path: Path) -> bool:
+        try:
+            with self.taken(path):
+                return False
+        except HostError:
+            return True
+
     def each(self, place: Place) -> Iterator[tuple[str, Reader]]:
-        """Every card here, by name, in a reader; one whose image can not be used is named and passed over."""
+        """Every card here, by name, in a reader, or a copy of it if somebody has it; one whose image can not be used is passed over."""
         for name in self.names(place):
             path = self.path(place, name)
             try:
@@ -220,7 +272,7 @@ class Workspace:
             except BadImage as error:
                 click.echo(f"joren: passed over, {error}", err=True)
                 continue
-            with self.followed(place, chip, path) as reader:
+            with self.followed(place, chip, None if self._is_taken(path) else path) as reader:
                 yield name, reader
 
     def check_new(self, card_id: bytes) -> None:
@@ -232,19 +284,12 @@ class Workspace:
                     raise HostError(f"card id {card_id.hex().upper()}: {name} has it already")
 
     @contextmanager
-    def followed(self, place: Place, chip: Chip, path: Path) -> Iterator[Reader]:
-        """A chip in a reader; `path` gets its image whenever it has changed."""
-        protocol = (tap_protocol if place is CARDS else slot_protocol)(chip.profile)
-        reader, storage = Reader(place.what, protocol), self.storage
-        kept = [(chip.snapshot(), chip.draws, chip.memory.statistics.writes)]
-
-        def follow(_reader: str, _event: str, _command: Command | None, _response: Response | None) -> None:
-            now = (chip.snapshot(), chip.draws, chip.memory.statistics.writes)
-            if now != kept[0]:
-                save_image(chip, path, storage)
-                kept[0] = now
-
-        reader.observers.append(follow)
+    def followed(self, place: Place, chip: Chip, path: Path | None) -> Iterator[Reader]:
+        """A chip in a reader; `path`, if there is one, gets its image whenever it has changed."""
+        reader = Reader(place.what, (tap_protocol if place is CARDS else slot_protocol)(chip.profile))
+        if path is not None:
+            image = KeptImage(chip, path, self.storage)
+            reader.observers.append(lambda *_: image.keep())
         reader.insert(chip)
         try:
             yield reader

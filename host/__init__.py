@@ -2,15 +2,20 @@
 
 from joren.apdu import LinkLost, MacMismatch
 
-from .dialog import Ask, Dialog, Done, Slot, feed, resume, run, run_async, start
+from .aio import InThread, in_thread
+from .dialog import Ask, AsyncTransmit, Dialog, Done, Slot, chained, feed, resume, run, run_async, start
 from .errors import CardFault, CardLost, CardRefused, DialogError, HostError, JournalError, VaultError
 from .fate import Fate
 from .holder import Acceptor, KeyHolder, shop_card_id
 from .issuer import issue_customer, issue_shop, set_customer_status, set_shop_status
 from .journal import Journal, Row
+from .kiosk import CustomerView, HolderView, read_receipts, view_customer, view_holder
 from .masters import Masters
 from .offers import Offer, Offers
+from .pin import change_pin, unblock_pin
 from .product import DEFAULT_PRODUCT, Product
+from .record import Recorder
+from .replaying import Diverged, Replay, replaying
 from .results import Detail, Granted, Receipt, Settled, Standing
 from .shop_holder import ShopCardHolder
 from .software_keys import SoftwareKeys
@@ -21,16 +26,21 @@ __all__ = [
     "DEFAULT_PRODUCT",
     "Acceptor",
     "Ask",
+    "AsyncTransmit",
     "CardFault",
     "CardLost",
     "CardRefused",
+    "CustomerView",
     "Detail",
     "Dialog",
     "DialogError",
+    "Diverged",
     "Done",
     "Fate",
     "Granted",
+    "HolderView",
     "HostError",
+    "InThread",
     "Journal",
     "JournalError",
     "KeyHolder",
@@ -41,6 +51,8 @@ __all__ = [
     "Offers",
     "Product",
     "Receipt",
+    "Recorder",
+    "Replay",
     "Row",
     "Settled",
     "ShopCardHolder",
@@ -50,9 +62,14 @@ __all__ = [
     "Till",
     "Vault",
     "VaultError",
+    "chained",
+    "change_pin",
     "feed",
+    "in_thread",
     "issue_customer",
     "issue_shop",
+    "read_receipts",
+    "replaying",
     "resume",
     "run",
     "run_async",
@@ -60,4 +77,7 @@ __all__ = [
     "set_shop_status",
     "shop_card_id",
     "start",
+    "unblock_pin",
+    "view_customer",
+    "view_holder",
 ]

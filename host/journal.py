@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from struct import Struct
+from threading import current_thread
 from typing import Any, Self
 
 from joren.apdu import Kind
@@ -110,13 +111,19 @@ def _row(columns: tuple[Any, ...]) -> Row:
 
 
 class Journal:
-    """The rows of one acceptor, in a file, or in memory for ":memory:". `last` is the highest sequence in it, None of an empty one."""
+    """The rows of one acceptor, in a file, or in memory for ":memory:". `last` is the highest sequence in it, None of an empty one.
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    For the thread that opened it: in another one its methods raise HostError. A journal that is `shared` is for several: one of them
+    writes, any may look a row up meanwhile (`find`, `at`, `void_of`).
+    """
+
+    def __init__(self, path: str | PathLike[str], *, shared: bool = False) -> None:
         """Opens a journal, or makes it. Raises JournalError for a file that is damaged, newer, in use, or no journal."""
         self.path = fspath(path)
+        self._thread = current_thread()
+        self._shared = shared
         try:
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=0)
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=0, check_same_thread=False)
         except sqlite3.Error as error:
             raise self._fault(error) from error
         try:
@@ -147,6 +154,7 @@ class Journal:
 
     def close(self) -> None:
         """Closes the file; what was written is there."""
+        self._check_thread()
         self._db.close()
 
     def __enter__(self) -> Self:
@@ -236,7 +244,13 @@ class Journal:
         except (sqlite3.Error, ValueError) as error:
             raise self._fault(f"damaged ({error})") from error
 
+    def _check_thread(self) -> None:
+        if not self._shared and current_thread() is not self._thread:
+            here = f"{current_thread().name} came"
+            raise HostError(f"journal {self.path} is for the thread that opened it, {self._thread.name}, {here}: open it where it is used")
+
     def _execute(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        self._check_thread()
         try:
             return self._db.execute(statement, values)
         except sqlite3.Error as error:

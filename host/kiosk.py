@@ -13,7 +13,7 @@ from .results import Detail, Receipt, detail_of, public_of
 from .sale import check_hour, pin_block
 from .selecting import select_customer, select_shop
 
-__all__ = ["CustomerView", "ShopView", "read_receipts", "view_customer", "view_shop"]
+__all__ = ["CustomerView", "HolderView", "ShopView", "read_receipts", "view_customer", "view_holder", "view_shop"]
 
 RULES_AND_LIMITS = RankRules.SIZE + Limits.FORMAT.size
 LOG_RECORD_SIZE = 44
@@ -31,6 +31,14 @@ class CustomerView:
     rank: int | None = None
     score: int | None = None
     detail: Detail | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HolderView:
+    """All that a customer card shows its holder: the view, and the receipts it still keeps, newest first."""
+
+    view: CustomerView
+    receipts: tuple[Receipt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +82,33 @@ def read_receipts(programme: int, *, pin: str | bytes | None = None) -> Dialog[l
     return _read_receipts(programme, pin_block(pin))
 
 
+def view_holder(programme: int, hour: int, *, pin: str | bytes | None = None) -> Dialog[HolderView]:
+    """What view_customer and read_receipts give, with one VERIFY; without the PIN of a card that has one, no receipts.
+
+    The card is selected anew in the end: its PIN is verified no longer (REQ-SEL-2). Raises HostError, CardRefused, CardFault.
+    """
+    check_hour(hour)
+    return _view_holder(programme, hour, pin_block(pin))
+
+
+def _view_holder(programme: int, hour: int, pin: bytes | None) -> Dialog[HolderView]:
+    view = yield from _view_customer(programme, hour, pin)
+    if view.detail is None:
+        return HolderView(view)
+    receipts = yield from _log_of(programme, view.info)
+    if pin is not None:
+        yield from select_customer(programme)
+    return HolderView(view, tuple(receipts))
+
+
 def _read_receipts(programme: int, pin: bytes | None) -> Dialog[list[Receipt]]:
     info = yield from select_customer(programme)
     if pin is not None:
         yield from ask(Slot.CUSTOMER, wire.verify(pin), 0)
+    return (yield from _log_of(programme, info))
+
+
+def _log_of(programme: int, info: CustomerInfo) -> Dialog[list[Receipt]]:
     receipts = []
     for number in range(1, min(info.counter, LOG_SIZE) + 1):
         data = yield from ask(Slot.CUSTOMER, Command(CLA_ISO, Ins.READ_RECORD, number, 0x0C, ne=LOG_RECORD_SIZE), LOG_RECORD_SIZE)

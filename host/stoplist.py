@@ -25,6 +25,10 @@ class StopList:
                 found.add(_card_id(f"stop list {self.path}, line {number}", text))
         return frozenset(found)
 
+    def __contains__(self, card_id: object) -> bool:
+        """Whether an id is on it now. Raises HostError."""
+        return card_id in self.read()
+
     def add(self, card_id: bytes, why: str = "") -> bool:
         """Adds an id; durable when this returns. False where it is there already. Raises HostError."""
         if card_id in self.read():

@@ -8,6 +8,7 @@ anything new is authorized (settle.py). One reference is transacted at most once
 """
 
 from collections.abc import Container
+from threading import Lock
 from typing import TypeVar
 
 from joren.apdu import SW, VOID, Kind, LifeCycle, LinkLost, is_void
@@ -32,7 +33,7 @@ NEEDS_PURSE = (Kind.PAY_AND_EARN, Kind.LOAD, Kind.PAY)
 
 
 class Till:
-    """Dialogs of a counter. One at a time: the next may begin when the last has ended or was closed.
+    """Dialogs of a counter. One at a time: the next may begin when the last has ended or was closed, else it raises HostError.
 
     `stop_list` has the ids (8 bytes) of cards that are refused: customer cards, and shop cards by `shop_card_id`. `offers` are the services
     that come with a result, at most `offers_max`. All dialogs raise HostError, CardRefused, CardFault, CardLost, JournalError.
@@ -52,6 +53,7 @@ class Till:
         self.stop_list = stop_list
         self.offers = offers or Offers()
         self.offers_max = offers_max
+        self._in_hand = Lock()
 
     def open(self) -> Dialog[Acceptor]:
         """Opens the key holder: with a shop card, SELECT, and whatever was left open with it is ratified or adopted (REQ-STL-4, REQ-STL-5).
@@ -104,6 +106,15 @@ class Till:
         check_hour(hour)
         return self._guarded(self._result(hour, detailed, pin_block(pin)), None)
 
+    def outcome(self, reference: str) -> Granted | Row | None:
+        """What the journal knows of a sale: its result once it is committed, else its row, None where it did not happen. Asks no card.
+
+        May be called while a dialog is under way, from any thread.
+        """
+        check_reference(reference)
+        row = self.journal.find(reference)
+        return self._granted(row, (), recovered=True) if row is not None and row.fate is Fate.COMMITTED else row
+
     def settle(self) -> Dialog[Settled]:
         """Settles what is pending on the card that is tapped, and no more."""
         return self._guarded(self._settle(), None)
@@ -113,6 +124,8 @@ class Till:
         return self._guarded(self._sold(sale, pin_block(pin)), sale.reference)
 
     def _guarded(self, dialog: Dialog[T], reference: str | None) -> Dialog[T]:
+        if not self._in_hand.acquire(blocking=False):
+            raise HostError("till: another dialog is in hand; let it end, or close it, or give this counter a till of its own")
         try:
             return (yield from dialog)
         except LinkLost as lost:
@@ -124,6 +137,8 @@ class Till:
         except BaseException:
             self.holder.close()
             raise
+        finally:
+            self._in_hand.release()
 
     def _open(self) -> Dialog[Acceptor]:
         acceptor = yield from self.holder.open(self.journal)

@@ -23,6 +23,8 @@ OWNER = "made-by = ./run of joren"
 PIP_OPTIONS = ["--quiet", "--no-input", "--no-compile", "--prefer-binary", "--disable-pip-version-check"]
 YUBIKIT = "yubikey-manager~=5.9"
 """For tests and benchmarks alone. It asks for pyscard, which a bare system can not build, so it comes without (docs/dependencies.md)."""
+PYSCARD = "pyscard>=2.2"
+"""For tests with readers. It is built from source, so where there is no compiler the environment is made without it, and gets it later."""
 SETS = {"run": "joren", "dev": "joren and the tools to test it"}
 
 
@@ -40,6 +42,9 @@ def ensure(root: Path, wanted: str) -> None:
             if not fits(root, wanted):
                 make(root, wanted)
     if wanted == "dev":
+        if lacks_pyscard(root):
+            with alone(root):
+                pip_install_pyscard(root)
         link_for_checkers(root)
 
 
@@ -159,6 +164,22 @@ def pip_install_yubikit(root: Path) -> None:
     if outcome.returncode != 0:
         reason = (outcome.stdout.strip().splitlines() or ["pip says nothing"])[-1]
         say(f"no {YUBIKIT}, so the tests with yubikit will be skipped: {reason}")
+
+
+def lacks_pyscard(root: Path) -> bool:
+    """Whether pyscard is not there and could be built."""
+    import system_parts
+
+    return system_parts.can_build() and not any((root / ".venv").glob("lib/python3*/site-packages/smartcard/__init__.py"))
+
+
+def pip_install_pyscard(root: Path) -> None:
+    """Builds pyscard. Where that fails all else works: the tests with readers fail, and say what is needed."""
+    if lacks_pyscard(root):
+        outcome = run_in(root, "pip", "install", *PIP_OPTIONS, PYSCARD)
+        if outcome.returncode != 0:
+            reason = (outcome.stdout.strip().splitlines() or ["pip says nothing"])[-1]
+            say(f"no {PYSCARD}, so the tests with readers will fail: {reason}")
 
 
 def run_in(root: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:

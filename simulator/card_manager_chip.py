@@ -13,7 +13,7 @@ from joren.applet.platform import SecureChannel
 
 from .card_manager import CardManager
 from .card_manager_memory import CardState, Entry, Production
-from .chip import IDEAL, AppletClass, Chip, DoesNotFit, MemoryMaker
+from .chip import IDEAL, AppletClass, Chip, DoesNotFit, MemoryMaker, Program
 from .memory import Memory, Region, Secrecy, Snapshot
 from .profile import Profile
 from .roles import ROLES
@@ -42,8 +42,10 @@ class ManagedChip(Chip):
 
     __slots__ = ("extended", "manager", "placed")
 
-    def __init__(self, seed: bytes = b"", profile: Profile = IDEAL, make_memory: MemoryMaker = Memory) -> None:
-        super().__init__(seed, profile, make_memory)
+    def __init__(
+        self, seed: bytes = b"", profile: Profile = IDEAL, make_memory: MemoryMaker = Memory, program: Program | None = None
+    ) -> None:
+        super().__init__(seed, profile, make_memory, program)
         self.manager: CardManager | None = None
         self.extended = False
         self.placed: dict[bytes, Applet] = {}
@@ -64,11 +66,12 @@ class ManagedChip(Chip):
         self.sync()
 
     def _place(self, applet_class: AppletClass, aid: bytes) -> None:
-        seat = ReusingSeat(self.memory, self.random, aid, development=self.profile.development and self.manager is None)
+        development = self.profile.development and self.manager is None
+        seat = ReusingSeat(self.memory, self.random, aid, development=development, cmac=self.profile.cmac)
         self.classes[aid] = applet_class
         self.seats[aid] = seat
         self._wipe(aid)
-        self.placed[aid] = applet = applet_class(seat, aid)
+        self.placed[aid] = applet = self.programmed(applet_class)(seat, aid)
         if isinstance(applet, CardManager):
             self.manager = applet
             applet.attach(self)
@@ -183,9 +186,11 @@ class ManagedChip(Chip):
         self.sync()
 
 
-def make_managed_chip(seed: bytes, profile: Profile, keys: ScpKeys, production: Production | None = None) -> ManagedChip:
+def make_managed_chip(
+    seed: bytes, profile: Profile, keys: ScpKeys, production: Production | None = None, program: Program | None = None
+) -> ManagedChip:
     """A chip as its maker delivers it: the manager, with its first key set, AES-128, version 1..255. Raises DoesNotFit or ValueError."""
-    chip = ManagedChip(seed, profile)
+    chip = ManagedChip(seed, profile, program=program)
     manager_class: AppletClass = CardManager
     chip.install(manager_class, MANAGER_AID)
     if chip.manager is None:

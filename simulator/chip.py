@@ -7,9 +7,10 @@ What the chip can hold and do is its profile's (profile.py). Everything an apple
 snapshot of the card."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Self
+from typing import ClassVar, Self
 
 from joren.apdu import CLA_ISO, SW, Case, Command, Ins, MalformedCommand, Response
 from joren.applet.applet import Applet, Needs
@@ -20,7 +21,7 @@ from .profile import Profile, load_profile
 from .seat import Seat
 from .work import Work
 
-__all__ = ["IDEAL", "AppletClass", "Chip", "DoesNotFit"]
+__all__ = ["IDEAL", "MODEL", "AppletClass", "Chip", "DoesNotFit", "Program"]
 
 IDEAL = load_profile("ideal")
 """A chip without limits, which takes no time."""
@@ -34,6 +35,18 @@ MemoryMaker = Callable[[int | None, int], Memory]
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Which program a chip runs in place of each applet of the model that is in `classes`; `name` is for people and images."""
+
+    name: str
+    classes: Mapping[AppletClass, AppletClass] = field(default_factory=dict, hash=False)
+
+
+MODEL = Program("model")
+"""The model itself."""
+
+
 class DoesNotFit(ValueError):
     """An applet needs more than the chip has; says what, how much of it, and how much there is."""
 
@@ -42,11 +55,15 @@ class Chip:
     """A simulated chip. `seed` makes its random bytes repeatable; two chips need two seeds. Not for use by several threads at once."""
 
     __slots__ = (
-        "_channels", "_make_memory", "applets", "classes", "draws", "last_error", "memory", "profile", "seats", "seed",
+        "_channels", "_make_memory", "applets", "classes", "draws", "last_error", "memory", "profile", "program", "seats", "seed",
     )  # fmt: skip
+    default_program: ClassVar[Program] = MODEL
 
-    def __init__(self, seed: bytes = b"", profile: Profile = IDEAL, make_memory: MemoryMaker = Memory) -> None:
+    def __init__(
+        self, seed: bytes = b"", profile: Profile = IDEAL, make_memory: MemoryMaker = Memory, program: Program | None = None
+    ) -> None:
         self.seed = seed
+        self.program = program or self.default_program
         self.draws = 0
         self.profile = profile
         self._make_memory = make_memory
@@ -70,17 +87,21 @@ class Chip:
         self._place(applet_class, aid)
 
     def _place(self, applet_class: AppletClass, aid: bytes) -> None:
-        seat = Seat(self.memory, self.random, aid, development=self.profile.development)
-        self.applets[aid] = applet_class(seat, aid)
+        seat = Seat(self.memory, self.random, aid, development=self.profile.development, cmac=self.profile.cmac)
+        self.applets[aid] = self.programmed(applet_class)(seat, aid)
         self.seats[aid] = seat
         self.classes[aid] = applet_class
+
+    def programmed(self, applet_class: AppletClass) -> AppletClass:
+        """What this chip runs as that applet."""
+        return self.program.classes.get(applet_class, applet_class)
 
     def check_fit(self, applet_class: AppletClass, aid: bytes) -> None:
         """Raises DoesNotFit unless the instance, made on trial elsewhere, has room here beside the others."""
         trial = Seat(Memory(), bytes, aid)
-        applet_class(trial, aid)
+        self.programmed(applet_class)(trial, aid)
         seats = [(self.classes[other], seat) for other, seat in self.seats.items()] + [(applet_class, trial)]
-        needs = [_needs(one) for one, _ in seats]
+        needs = [_needs(self.programmed(one)) for one, _ in seats]
         ram = sum(seat.ram_bytes for _, seat in seats) + max(need.working_ram_bytes for need in needs)
         nvm = sum(seat.nvm_bytes for _, seat in seats) + max(need.code_bytes for need in needs)
         profile = self.profile
@@ -251,7 +272,7 @@ class Chip:
 
     def fork(self) -> Self:
         """A chip of its own with the same profile, applets, memory, wear and random generator, powered off."""
-        copy = type(self)(self.seed, self.profile, self._make_memory)
+        copy = type(self)(self.seed, self.profile, self._make_memory, self.program)
         for aid, applet_class in self.classes.items():
             copy._place(applet_class, aid)
         copy.restore(self.snapshot())
@@ -259,9 +280,12 @@ class Chip:
         copy.draws = self.draws
         return copy
 
-    def on(self, profile: Profile, make_memory: MemoryMaker = Memory) -> Self:
-        """The same card on another chip: applets, memory and random generator, nothing worn. Raises DoesNotFit."""
-        copy = type(self)(self.seed, profile, make_memory)
+    def on(self, profile: Profile, make_memory: MemoryMaker = Memory, program: Program | None = None) -> Self:
+        """The same card on another chip: applets, memory and random generator, nothing worn. Raises DoesNotFit.
+
+        `program`: that chip's, which has the same regions in its memory; else this one's.
+        """
+        copy = type(self)(self.seed, profile, make_memory, program or self.program)
         for aid, applet_class in self.classes.items():
             copy.remake(applet_class, aid)
         copy.restore(self.snapshot())

@@ -2,8 +2,9 @@
 
 How it works. Each region of the memory stands under its name, in hexadecimal. Keys and PINs do not: they are wrapped (RFC 5649, AES key
 wrap with padding) under a storage key that the owner of the images keeps elsewhere, or, on demand only, written in the clear. An image
-without either is for reading. The chip's profile stands by its name, and beside a region how often its cells were written: offset, size,
-times. A checksum over everything finds damage; nothing is made from a file before all of it has been checked.
+without either is for reading. The chip's profile stands by its name, and so does the program it runs (the model, or the Java Card applet);
+beside a region stands how often its cells were written: offset, size, times. A checksum over everything finds damage; nothing is made
+from a file before all of it has been checked.
 """
 
 import json
@@ -19,12 +20,13 @@ from joren.apdu import Key
 from joren.apdu.gp import MANAGER_AID
 
 from .card_manager_chip import ManagedChip
-from .chip import AppletClass, Chip, DoesNotFit
-from .memory import Region, Secrecy, Wear
+from .chip import MODEL, AppletClass, Chip, DoesNotFit
+from .java_roles import PROGRAMS
+from .memory import Region, Secrecy, Snapshot, Wear
 from .profile import BadProfile, Profile, load_profile
 from .roles import role_of
 
-__all__ = ["FORMAT", "VERSION", "BadImage", "image_of", "load_image", "save_image"]
+__all__ = ["FORMAT", "VERSION", "BadImage", "KeptImage", "image_of", "load_image", "save_image"]
 
 FORMAT = "joren-card-image"
 VERSION = 2
@@ -41,6 +43,7 @@ def image_of(chip: Chip, storage: Key | None = None, *, with_secrets: bool = Fal
         "format": FORMAT,
         "version": VERSION,
         "profile": chip.profile.name,
+        "program": chip.program.name,
         "atr": chip.profile.atr.hex().upper(),
         "random": {"draws": chip.draws, **_seed(chip, storage, with_secrets)},
         "instances": [_instance(chip, aid, storage, with_secrets) for aid in chip.classes],
@@ -73,6 +76,29 @@ def _keep_name(folder: Path) -> None:
         os.close(handle)
 
 
+class KeptImage:
+    """The image of a chip, to be kept as the chip is."""
+
+    def __init__(self, chip: Chip, path: Path, storage: Key) -> None:
+        self._chip = chip
+        self._path = path
+        self._storage = storage
+        self._kept = self._now()
+
+    def keep(self) -> None:
+        """Writes it, if the chip has changed since. Raises OSError. Of a chip that lost its power: what it will be when it has it again."""
+        now = self._now()
+        if now != self._kept:
+            save_image(self._chip, self._path, self._storage)
+            self._kept = now
+
+    def _now(self) -> tuple[Snapshot, int, int]:
+        chip = self._chip
+        if chip.memory.in_transaction:
+            chip.memory.power_up()
+        return chip.snapshot(), chip.draws, chip.memory.statistics.writes
+
+
 def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool = False) -> Chip:
     """The chip of an image, powered off. Raises BadImage, OSError.
 
@@ -97,7 +123,10 @@ def load_image(path: Path, storage: Key | None = None, *, allow_redacted: bool =
 def _chip(path: Path, image: Json, seed: bytes) -> Chip:
     """The chip with all instances that ever were on it; which of them are selectable a card manager's registry says."""
     aids = [bytes.fromhex(instance["aid"]) for instance in image["instances"]]
-    chip = (ManagedChip if MANAGER_AID in aids else Chip)(seed, _profile(path, image["profile"]))
+    program = PROGRAMS.get(image.get("program", MODEL.name))
+    if program is None:
+        raise BadImage(f"{path}: a card that runs {' or '.join(PROGRAMS)} expected, {image['program']!r} came")
+    chip = (ManagedChip if MANAGER_AID in aids else Chip)(seed, _profile(path, image["profile"]), program=program)
     for aid in aids:
         try:
             _, applet_class = role_of(aid)

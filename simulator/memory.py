@@ -13,8 +13,10 @@ from enum import Enum
 
 from .work import Op, Work
 
-__all__ = ["JournalFull", "Memory", "PowerCut", "Region", "Secrecy", "Snapshot", "Statistics", "Wear"]
+__all__ = ["ELSEWHERE", "JournalFull", "Memory", "PowerCut", "Region", "Secrecy", "Snapshot", "Statistics", "Wear"]
 
+ELSEWHERE = -1
+"""The address of what no region has."""
 Snapshot = bytes
 Wear = dict[tuple[int, int], int]
 """How often the bytes from an address on, so many, were written as one."""
@@ -119,6 +121,18 @@ class Memory:
             self._cells[offset] = byte
         self._count(address, len(data))
 
+    def write_elsewhere(self, size: int) -> None:
+        """One write of so many bytes that no region has: an applet's cache, such as a key object. Raises PowerCut, JournalFull."""
+        self._tick(ELSEWHERE, size)
+        if self._journal is not None:
+            self._take_room(size)
+        self._count(ELSEWHERE, size)
+
+    @property
+    def countdown(self) -> int:
+        """Writes and commits up to the one that does not happen, 0: never (cut_after)."""
+        return self._countdown
+
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
@@ -152,6 +166,11 @@ class Memory:
     def cut_after(self, count: int) -> None:
         """The count-th write or commit from now does not happen: the power goes in its place. 0: never."""
         self._countdown = count
+
+    @property
+    def writes_to_cut(self) -> int:
+        """What is left of the count that `cut_after` was told; 0: the power stays."""
+        return self._countdown
 
     def power_up(self) -> None:
         """Power comes (back): an open transaction is rolled back."""
@@ -189,7 +208,7 @@ class Memory:
     def _count(self, address: int, size: int) -> None:
         self.statistics.writes += 1
         self.statistics.bytes_written += size
-        if self.wear is not None:
+        if self.wear is not None and address >= 0:
             self.wear[address, size] = self.wear.get((address, size), 0) + 1
         if self.work is not None:
             self.work.append((Op.WRITE, size))

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from .atr import BadAtr, read_atr
+from joren.apdu.atr import BadAtr, read_atr
 
 __all__ = ["OPERATIONS", "BadProfile", "Band", "Cost", "Profile", "load_profile", "profile_names", "profiles_table"]
 

@@ -6,9 +6,11 @@ PC/SC readers do; joren.host.dialog puts the answers together."""
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from threading import Lock
 from typing import Never
 
 from joren.apdu import Command, LinkLost, Response
+from joren.apdu.trace import Observer
 
 from .chip import Chip
 from .memory import PowerCut
@@ -16,7 +18,7 @@ from .profile import Profile
 from .protocol import Protocol, T0Card, slot_protocol
 from .work import Work
 
-__all__ = ["Loss", "Losses", "Meter", "Observer", "Reader", "When"]
+__all__ = ["Loss", "Losses", "Meter", "Reader", "When"]
 
 
 class When(Enum):
@@ -47,10 +49,6 @@ class Losses:
         return self._when.get(self._seen)
 
 
-Observer = Callable[[str, str, Command | None, Response | None], None]
-"""Called with the reader's name, an event (`apdu`, `insert`, `remove`, `reset`), the command, and the response if one arrived."""
-
-
 Meter = Callable[[Chip, Protocol, Command, Response, Work], None]
 """Called after each APDU with what the chip did for it."""
 
@@ -65,6 +63,7 @@ class Reader:
         self.protocol = Protocol.T1
         self.meter: Meter | None = None
         self._wanted = protocol
+        self._in_hand = Lock()
         self._t0: T0Card | None = None
         self._profile: Profile | None = None
         self.losses: Losses | None = None
@@ -114,7 +113,15 @@ class Reader:
         return self.chip.power_on()
 
     def transmit(self, command: Command) -> Response:
-        """Sends a command. Raises LinkLost if there is no powered card, or the link breaks on the way."""
+        """Sends a command. Raises LinkLost if no card is there or the link breaks on the way; ValueError inside another command."""
+        if not self._in_hand.acquire(blocking=False):
+            raise ValueError(f"{self.name}: a command is under way in another thread; a reader is for one thread at a time")
+        try:
+            return self._transmit(command)
+        finally:
+            self._in_hand.release()
+
+    def _transmit(self, command: Command) -> Response:
         chip = self.chip
         if chip is None or not self.powered:
             raise LinkLost(f"{self.name}: no card")
@@ -123,8 +130,8 @@ class Reader:
             self._break(chip, command)
         try:
             response = self._exchange(chip, command)
-        except PowerCut:
-            self._break(chip, command)
+        except PowerCut as cut:
+            self._break(chip, command, str(cut))
         if when is When.AFTER:
             self._break(chip, command)
         self._tell("apdu", command, response)
@@ -142,11 +149,11 @@ class Reader:
         self.meter(chip, self.protocol, command, response, work)
         return response
 
-    def _break(self, chip: Chip, command: Command) -> Never:
+    def _break(self, chip: Chip, command: Command, why: str = "") -> Never:
         chip.power_off()
         self.powered = False
         self._tell("apdu", command)
-        raise LinkLost(f"{self.name}: the card went away")
+        raise LinkLost(f"{self.name}: the card went away" + (f": {why}" if why else ""))
 
     def _tell(self, event: str, command: Command | None = None, response: Response | None = None) -> None:
         for observer in self.observers:

@@ -147,14 +147,15 @@ class Transaction(AbstractContextManager[None]):
 class Seat:
     """The chip as one instance sees it (joren.applet.platform.Platform)."""
 
-    __slots__ = ("_memory", "_prefix", "_random", "_transaction", "channel", "development", "nvm_bytes", "ram")
+    __slots__ = ("_memory", "_prefix", "_random", "_transaction", "channel", "cmac", "development", "nvm_bytes", "ram")
 
-    def __init__(self, memory: Memory, random: Callable[[int], bytes], aid: bytes, *, development: bool = False) -> None:
+    def __init__(self, memory: Memory, random: Callable[[int], bytes], aid: bytes, *, development: bool = False, cmac: bool = True) -> None:
         self._memory = memory
         self._random = random
         self._prefix = aid.hex().upper() + "/"
         self._transaction = Transaction(memory)
         self.development = development
+        self.cmac = cmac
         self.channel: SecureChannel | None = None
         self.ram: list[Transient] = []
         self.nvm_bytes = 0
@@ -163,6 +164,15 @@ class Seat:
     def ram_bytes(self) -> int:
         """RAM this instance has allocated."""
         return sum(map(len, self.ram))
+
+    @property
+    def memory(self) -> Memory:
+        """The chip's memory, of which this instance has some regions."""
+        return self._memory
+
+    def region(self, name: str, size: int, secrecy: Secrecy) -> Region:
+        """Allocates zeroed cells, for what does not go through `persistent`."""
+        return self._region(name, size, secrecy)
 
     def persistent(self, name: str, size: int, *, secret: bool = False) -> Cells:
         return Persistent(self._memory, self._region(name, size, Secrecy.SECRET if secret else Secrecy.PLAIN))

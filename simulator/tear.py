@@ -17,13 +17,15 @@ from itertools import count
 from joren.apdu import SW, Command, Ins, Response
 
 from .chip import Chip, DoesNotFit
-from .memory import PowerCut, Snapshot
+from .memory import ELSEWHERE, PowerCut, Snapshot
 from .protocol import Protocol, T0Card, slot_protocol
 
-__all__ = ["AFTER", "Outcome", "Remains", "Script", "Tear", "explore", "look", "place_of", "placed"]
+__all__ = ["AFTER", "CACHE", "Outcome", "Remains", "Script", "Tear", "explore", "look", "place_of", "placed"]
 
 TRIES = "/tries"
 AFTER = "after"
+CACHE = "cache"
+"""The place of a write that no region has."""
 NO_SECRET = 0xFF
 PARTS_MAX = 256
 Link = Callable[[Command], Response]
@@ -130,6 +132,8 @@ def look(script: Script, tear: Tear) -> list[Remains]:
 def place_of(chip: Chip) -> str:
     """Where the memory's last cut was: the region's name without the AID, or "commit"."""
     address, size = chip.memory.cut or (0, 0)
+    if address == ELSEWHERE:
+        return CACHE
     return chip.memory.region_at(address).name.partition("/")[2] if size else "commit"
 
 

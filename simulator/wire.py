@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from joren.apdu import Command, Response
+from joren.apdu.atr import read_atr
 
-from .atr import read_atr
 from .profile import Band, Profile
 
 __all__ = ["ASSUMPTIONS", "WIRES", "Assumption", "NoWire", "Run", "Wire", "wire_of"]

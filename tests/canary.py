@@ -23,6 +23,7 @@ from joren.apdu.explain import decoded
 from joren.apdu.record import MalformedRecord
 from joren.apdu.scp03 import ChannelError
 from joren.apdu.tlv import MalformedTlv
+from joren.apdu.trace import BadTrace, TraceWriter
 from joren.applet.applet import Refused
 from joren.host import DialogError
 from joren.host.replay.log import BadLog
@@ -30,7 +31,6 @@ from joren.simulator.image import BadImage
 from joren.simulator.profile import BadProfile
 from joren.simulator.reader import Reader
 from joren.simulator.seat import StoredKey
-from joren.simulator.trace import BadTrace, TraceWriter
 
 __all__ = ["Canary", "leaks", "watch"]
 

@@ -24,7 +24,7 @@ from joren.apdu import (
 )
 from joren.apdu.cards import CustomerInfo, Limits, ShopInfo, Totals
 from joren.apdu.state import DEFAULT_RULES, RankRules
-from joren.apdu.tlv import build_dgi, parse_dgis
+from joren.apdu.tlv import build_dgi
 from joren.apdu.transaction import Order, Outcome
 from joren.applet.customer import CustomerCard
 from joren.applet.shop import ShopCard
@@ -210,6 +210,15 @@ class Computed:
     mac: bytes
 
 
+class Lent:
+    """A secure channel in front of a card, whose Key-DEK changes nothing."""
+
+    c_mac = r_mac = c_decryption = True
+
+    def decrypt(self, data: bytes) -> bytes:
+        return data
+
+
 @dataclass
 class Shop:
     """A shop card and its keys; `more` are DGIs that come last."""
@@ -268,17 +277,28 @@ class Shop:
         assert isinstance(card, ShopCard)
         return card
 
+    def offer(self, dgi: bytes) -> Response:
+        """Sends a DGI as the issuer does, as if it had come through a secure channel; what is under a Key-DEK is in the clear here."""
+        seat = self.chip.seats[self.aid]
+        seat.channel = Lent()
+        try:
+            return self.send(CLA_JOREN, Ins.STORE_DATA, 0xA8, 0, dgi)
+        finally:
+            seat.channel = None
+
     def give(self, dgi: bytes) -> None:
-        """Stores a DGI in a transaction, whatever the state of the card's life."""
-        (one,) = parse_dgis(dgi)
-        with self.card.platform.transaction():
-            self.card.data.store(one.tag, one.value)
+        """The same, and the card takes it."""
+        assert self.offer(dgi).ok
+
+    def cells(self, name: str) -> bytes:
+        """A region of its memory, read past its program."""
+        region = self.chip.memory.regions[f"{self.aid.hex().upper()}/{name}"]
+        return self.chip.memory.read(region.address, region.size)
 
     def ring(self) -> list[ShopSheet]:
-        """The sixteen sheets, read past the card's program."""
-        memory = self.chip.memory
-        address = memory.regions[f"{self.aid.hex().upper()}/shop_sheets"].address
-        return [ShopSheet.decode(memory.read(address + place * 62, 62)) for place in range(16)]
+        """The sixteen sheets."""
+        cells = self.cells("shop_sheets")
+        return [ShopSheet.decode(cells[at : at + 62]) for at in range(0, len(cells), 62)]
 
     def sheet(self) -> ShopSheet:
         """The sheet in force (REQ-REC-7)."""

@@ -9,9 +9,9 @@ import pytest
 
 from cardkit import MASTERS, PROGRAMME, Customer, Shop
 from joren.apdu import Command, Ins, Response, Transmit
+from joren.apdu.trace import Line, TraceWriter, read_trace
 from joren.host import Dialog, Granted, Journal, ShopCardHolder, Slot, SoftwareKeys, Till, run
 from joren.simulator.reader import Reader
-from joren.simulator.trace import Line, TraceWriter, read_trace
 
 CUSTOMER, SHOP = "customer", "shop"
 HOUR = 200

@@ -15,11 +15,11 @@ from joren.apdu import CLA_ISO, CLA_JOREN, SW, Command, Ending, Ins, KeyRef, Kin
 from joren.apdu.cards import Limits
 from joren.apdu.explain import COMMANDS, Explained, Field, decoded, explain_command, explain_response, to_json
 from joren.apdu.tlv import MalformedTlv, build_dgi, parse_dgis
+from joren.apdu.trace import TraceWriter
 from joren.applet.customer import FORMS as CUSTOMER_FORMS
 from joren.applet.dispatch import Form
 from joren.applet.shop import FORMS as SHOP_FORMS
 from joren.simulator.reader import Reader
-from joren.simulator.trace import TraceWriter
 
 Said = tuple[Command, Response]
 Values = dict[str, object]

@@ -391,6 +391,7 @@ def test_any_row_of_attempts(actions: list[str]) -> None:
         assert tries(customer) == (left, puk_left)
 
 
+@pytest.mark.model
 def test_secrets_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """REQ-PIN-4, REQ-MAC-2: by compare_digest, each whole."""
     compared: list[tuple[int, int]] = []

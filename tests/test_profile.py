@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from joren.simulator.atr import BadAtr, read_atr
+from joren.apdu.atr import BadAtr, read_atr
 from joren.simulator.profile import OPERATIONS, BadProfile, Band, Cost, Profile, load_profile, profile_names, profiles_table
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joren.applet.rank import DEFAULT_RULES, Purchase, RankRules, State, TimeJump, purchase
+from rankkit import valid_rules, valid_state
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -205,24 +206,6 @@ def buy(state: bytes, rules: bytes, bought: bytes) -> bytes | None:
         rank, rank_hour = level, hour
     fields = [first_hour, hour, visit_hour, visits, rank_hour, gap8, carry, *(half for value in values for half in value), points]
     return bytes([1, rank]) + b"".join(bytes([(word >> 8).u, (word & 0xFF).u]) for word in fields)
-
-
-def valid_state(data: bytes) -> bytes:
-    """Any 32 bytes, bent into a valid state; every other one has at most two visits."""
-    first, visit, last = sorted(data[at : at + 2] for at in (2, 4, 6))
-    carry = (int.from_bytes(data[14:16]) % 10_000).to_bytes(2)
-    visits = data[8:10] if data[8] & 1 else bytes([0, data[9] % 3])
-    return bytes([1, data[1] % 5]) + first + last + visit + visits + min(data[10:12], last) + data[12:14] + carry + data[16:]
-
-
-def valid_rules(data: bytes) -> bytes:
-    """Any 80 bytes, bent into rules that are not refused: lines 16 bits apart in the upper byte, keep below climb."""
-    lines = sorted(data[8:16])
-    climb = b"".join(bytes([line // 2 + 10 * rank, 1]) for rank, line in enumerate(lines[4:], 1))
-    keep = b"".join(bytes([line // 4 + 10 * rank, 0]) for rank, line in enumerate(lines[:4], 1))
-    slots = b"".join(data[at : at + 8] + bytes([1, 0] if data[at + 8] & 1 else [0, data[at + 9]]) for at in range(40, 80, 10))
-    hold = max(data[6:8], b"\x00\x01")
-    return bytes([data[0], data[1] % 32]) + data[2:6] + hold + bytes(2) + climb + bytes(2) + keep + data[28:40] + slots
 
 
 def long_word(value: int) -> Long:

@@ -12,6 +12,7 @@ import pytest
 
 import bootstrap
 import fetch_pip
+import system_parts
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,6 +35,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(fetch_pip, "install", lambda folder, say: None)
     monkeypatch.setattr(bootstrap, "pip_install", lambda root, requirement: requirements.append(requirement))
     monkeypatch.setattr(bootstrap, "run_in", lambda root, *command: subprocess.CompletedProcess(command, 0, ""))
+    monkeypatch.setattr(system_parts, "can_build", lambda: False)
     return requirements
 
 
@@ -159,6 +161,35 @@ def test_yubikit_comes_with_the_tools_or_is_done_without(
     assert [(command[:2], command[-2:]) for command in asked] == [(("pip", "install"), ("--no-deps", bootstrap.YUBIKIT))]
     assert said in capsys.readouterr().err
     assert installed == [".", ".[dev]"]
+    assert bootstrap.fits(checkout, "dev")
+
+
+@pytest.mark.parametrize(("status", "said"), [(0, ""), (1, "the tests with readers will fail: ERROR: no winscard.h")])
+def test_pyscard_is_built_once_where_it_can_be(
+    checkout: Path, installed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int, said: str
+) -> None:
+    """Also for an environment that was made before there was a compiler."""
+    asked: list[str] = []
+
+    def answer(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
+        asked.append(command[-1])
+        if command[-1] == bootstrap.PYSCARD and status == 0:
+            package = root / ".venv" / "lib" / "python3.11" / "site-packages" / "smartcard"
+            package.mkdir(parents=True)
+            (package / "__init__.py").touch()
+        return subprocess.CompletedProcess(command, status, "building\nERROR: no winscard.h\n")
+
+    bootstrap.ensure(checkout, "dev")
+    monkeypatch.setattr(bootstrap, "run_in", answer)
+    bootstrap.ensure(checkout, "dev")
+    assert asked == []
+    monkeypatch.setattr(system_parts, "can_build", lambda: True)
+    bootstrap.ensure(checkout, "run")
+    assert asked == []
+    for _ in range(2):
+        bootstrap.ensure(checkout, "dev")
+    assert asked == [bootstrap.PYSCARD] * (1 + status)
+    assert said in capsys.readouterr().err
     assert bootstrap.fits(checkout, "dev")
 
 

@@ -211,9 +211,10 @@ class TestCompute:
         assert Shop().compute(served(), Customer().order(1_000, hour, category, factor)).slot == 0
 
     def test_one_transaction(self) -> None:
-        """REQ-CMP-3, REQ-AUT-2, REQ-APDU-8: all that is written is written in one."""
+        """REQ-CMP-3, REQ-AUT-2, REQ-APDU-8: all that is written is written in one; the key has been in use before."""
         for kind in (Kind.PURCHASE, Kind.LOAD, Kind.REDEEM):
             shop, customer = Shop(), served()
+            open_entry(shop, customer, kind, 100)
             statistics = shop.chip.memory.statistics
             before = replace(statistics)
             open_entry(shop, customer, kind, 100)

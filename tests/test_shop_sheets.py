@@ -78,6 +78,7 @@ class TestRing:
         assert shop.sheet() == shop.ring()[0x1FFFFFE % 16]
         assert (shop.sheet().count, shop.sheet().closed) == (COUNT_MAX, COUNT_MAX)
 
+    @pytest.mark.model
     def test_a_command_that_fails_is_not_remembered(self) -> None:
         """REQ-REC-7, REQ-APDU-8: RAM names the sheet in force, whatever the transaction wrote before it was rolled back."""
         shop, customer = Shop(), Customer()
@@ -120,6 +121,7 @@ def refused(shop: Shop, number: int, points: int, money_minor: int, sw: int) -> 
     assert (refusal.value.sw, shop.chip.snapshot()) == (sw, before)
 
 
+@pytest.mark.model
 class TestRefill:
     """REQ-REF-1, by the method alone."""
 

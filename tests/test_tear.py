@@ -18,7 +18,7 @@ from joren.cli import main
 from joren.commands import tear as tear_command
 from joren.commands.tear_all import Everything, Torn
 from joren.commands.tear_scripts import scripts
-from joren.simulator.chip import IDEAL, Chip, DoesNotFit
+from joren.simulator.chip import IDEAL, Chip, DoesNotFit, Program
 from joren.simulator.image import load_image
 from joren.simulator.memory import Memory, PowerCut
 from joren.simulator.mutants import Late, Mutant
@@ -215,7 +215,8 @@ def test_a_trace_with_a_bad_line_names_it(desk: Desk) -> None:
         (["TRACE", "--all"], "TRACE or --all expected, one of the two"),
         (["--all", "--profile", "nosuch"], "nosuch"),
         (["--all", "--write", "1"], "go with TRACE"),
-        (["--all", "--card", "alice"], "go with TRACE"),
+        (["--all", "--shop-card", "bakery"], "go with TRACE"),
+        (["--all", "--card", "alice"], "model or javacard expected, 'alice' came"),
         (["TRACE", "--profile", "ideal"], "go with --all"),
         (["TRACE", "--seed", "3"], "go with --all"),
         (["TRACE", "--random", "3"], "go with --all"),
@@ -231,16 +232,17 @@ def test_the_commands_of_the_docs_are_right(desk: Desk, monkeypatch: pytest.Monk
     """All but --all, which has tests of its own, do what they do."""
     asked: list[list[str]] = []
 
-    def given(profiles: list[Profile], seed: int, _number: int) -> Everything:
-        asked.append([profile.name for profile in profiles])
+    def given(profiles: list[Profile], seed: int, _number: int, program: Program) -> Everything:
+        asked.append([program.name, *(profile.name for profile in profiles)])
         return Everything([], seed, [Torn(profile, (), 0) for profile in profiles])
 
     monkeypatch.setattr(tear_command, "tear_all", given)
     monkeypatch.chdir(desk.folder)
     page = (Path(__file__).parent.parent / "docs" / "tearing.md").read_text(encoding="utf-8")
-    lines = [shlex.split(line)[2:] for line in page.splitlines() if line.startswith("./run joren ")]
+    lines = [shlex.split(line)[2:] for line in page.splitlines() if line.startswith("./run joren ") and "applet build" not in line]
     told = [desk.joren(*words) for words in lines]
-    assert asked == [profile_names(), ["jcop4", "feitian-h19cr"], profile_names()]
-    assert "6 tears: 4 old, 2 new" in told[-2]
-    assert "oooon" in told[-2]
-    assert "in place of the write to counter, 3 of 4" in told[-1]
+    model = ["model", *profile_names()]
+    assert asked == [model, ["model", "jcop4", "feitian-h19cr"], model, ["javacard", "ideal"]]
+    assert "6 tears: 4 old, 2 new" in told[-3]
+    assert "oooon" in told[-3]
+    assert "in place of the write to counter, 3 of 4" in told[-2]

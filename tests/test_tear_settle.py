@@ -14,6 +14,7 @@ from joren.commands import tear_settle
 from joren.commands.tear_all import Everything, Torn, tear_all
 from joren.commands.tear_audit import Disagreement, audit
 from joren.commands.tear_counter import Counter, Cut, set_stage
+from joren.commands.tear_java import JavaVerdict
 from joren.commands.tear_mutants import Verdict
 from joren.commands.tear_scripts import scripts
 from joren.commands.tear_settle import SALES, Case, Figures, Unsettled, cases, random_tears, settle_pairs, settle_singles
@@ -205,7 +206,7 @@ def test_what_is_wrong_is_shown_and_ends_with_exit_code_1(tmp_path: Path, monkey
     script = next(one for one in scripts() if one.name == "one-card load: customer card")
     tears = tuple(explore(placed(script, script.chip.on(IDEAL, late.make))))
     assert any(tear.outcome is Outcome.MIXED for tear in tears)
-    torn, verdicts = [Torn(load_profile("jcop4"), tears, 7)], [Verdict(late, None)]
+    torn, verdicts = [Torn(load_profile("jcop4"), tears, 7)], list[Verdict | JavaVerdict]([Verdict(late, None)])
     figures = Figures(7, 0, 0, [Unsettled("load, shop card", "jcop4", ("3.1", "2.2"), "granted twice")])
 
     def given(*_arguments: object) -> Everything:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from joren.apdu import Command, Response
-from joren.simulator.atr import BadAtr, read_atr
+from joren.apdu.atr import BadAtr, read_atr
 from joren.simulator.profile import Band, load_profile, profile_names
 from joren.simulator.wire import ASSUMPTIONS, WIRES, NoWire, Run, Wire, wire_of
 

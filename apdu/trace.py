@@ -1,4 +1,4 @@
-"""Traces: every APDU as a line of JSON, to look at and to replay.
+"""Traces: every APDU as a line of JSON, to look at and to replay (docs/traces.md).
 
 The first line names format and version. MACs are shown; PINs, PUKs and what STORE DATA carries are not: their bytes stand as `**`,
 unless secrets were asked for when the trace was made."""
@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from joren.apdu import Command, MalformedCommand, MalformedResponse, Response
+from .command import Command, MalformedCommand
+from .response import MalformedResponse, Response
 
-from .reader import Reader
-
-__all__ = ["FORMAT", "VERSION", "BadTrace", "Difference", "Line", "TraceWriter", "read_trace", "replay"]
+__all__ = ["FORMAT", "VERSION", "BadTrace", "Line", "Observer", "TraceWriter", "read_trace"]
 
 FORMAT = "joren-trace"
 VERSION = 1
@@ -23,6 +22,18 @@ class Out(Protocol):
     """Where a trace is written: a text file, or what has its `write`."""
 
     def write(self, text: str, /) -> object: ...
+
+
+Observer = Callable[[str, str, Command | None, Response | None], None]
+"""Called with the reader's name, an event (`apdu`, `insert`, `remove`, `reset`), the command, and the response if one arrived."""
+
+
+class Observed(Protocol):
+    """A reader that tells what happens at it."""
+
+    @property
+    def observers(self) -> list[Observer]:
+        """Whom it tells."""
 
 
 Decoder = Callable[[Command, Response | None], Mapping[str, Any]]
@@ -49,14 +60,13 @@ class Line:
         """Whether its secrets were left out."""
         return "*" in self.command
 
+    def asked(self) -> Command:
+        """The command; in place of secrets that were left out it has zeros."""
+        return Command.decode(bytes.fromhex(self.command.replace("*", "0")))
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Where a replay went another way."""
-
-    line: Line
-    expected: str
-    came: str
+    def answer(self) -> Response | None:
+        """The response, None where none arrived."""
+        return Response.decode(bytes.fromhex(self.response)) if self.response else None
 
 
 class TraceWriter:
@@ -72,7 +82,7 @@ class TraceWriter:
         self._with_secrets = with_secrets
         self._write({"format": FORMAT, "version": VERSION, "secrets": with_secrets})
 
-    def attach(self, reader: Reader) -> None:
+    def attach(self, reader: Observed) -> None:
         """From now on all that happens at this reader is written."""
         reader.observers.append(self.observe)
 
@@ -127,6 +137,7 @@ def _line(number: int, fields: Mapping[str, Any]) -> Line:
         raise BadTrace(f"line {number}: command and response as text, decoded as an object expected")
     try:
         if event == "apdu" and "*" in command:
+            command = "".join(command.split()).upper()
             Command.decode(bytes.fromhex(command.replace("*", "0")))
         elif event == "apdu":
             command = bytes.fromhex(command).hex().upper()
@@ -136,23 +147,3 @@ def _line(number: int, fields: Mapping[str, Any]) -> Line:
     except (ValueError, MalformedCommand, MalformedResponse) as error:
         raise BadTrace(f"line {number}: command and response in hexadecimal expected, {error}") from None
     return Line(number, time_s, reader, event, command, response, decoded)
-
-
-def replay(lines: Iterable[Line], readers: Mapping[str, Reader]) -> Iterator[Difference]:
-    """Does again at the readers, by name, what a trace says; gives where the answers differ.
-
-    Masked commands are not sent and are given as differences. Cards are put in before: `insert` and `reset` reset the card.
-    Raises BadTrace for a reader that is not there.
-    """
-    for line in lines:
-        reader = readers.get(line.reader)
-        if reader is None:
-            raise BadTrace(f"line {line.number}: a reader named {line.reader} expected; give a card for it")
-        if line.event in ("insert", "reset"):
-            reader.reset()
-        elif line.event == "apdu" and line.masked:
-            yield Difference(line, line.response, "not sent: its secrets were left out of the trace")
-        elif line.event == "apdu":
-            came = reader.transmit(Command.decode(bytes.fromhex(line.command))).encode().hex().upper()
-            if line.response not in ("", came):
-                yield Difference(line, line.response, came)

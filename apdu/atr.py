@@ -1,14 +1,17 @@
-"""The answer to reset: what its interface bytes say of the wire (ISO/IEC 7816-3:2006, 8)."""
+"""The answer to reset: what its interface bytes say of the wire (ISO/IEC 7816-3:2006, 8), and its historical bytes of the card."""
 
 from dataclasses import dataclass
 
-__all__ = ["Atr", "BadAtr", "read_atr"]
+__all__ = ["Atr", "BadAtr", "read_atr", "takes_extended_length"]
 
 CONVENTIONS = (0x3B, 0x3F)
 ATR_MAX = 33
 GROUP_BYTES = ((0x10, "TA"), (0x20, "TB"), (0x40, "TC"), (0x80, "TD"))
 TA1_DEFAULT = 0x11
 T1 = 1
+COMPACT_TLV = {0x00: 3, 0x80: 0}
+"""Category indicators of historical bytes in COMPACT-TLV, and the size of the status indicator behind the objects."""
+CARD_CAPABILITIES, CAPABILITIES_SIZE, EXTENDED_LENGTH = 7, 3, 0x40
 
 
 class BadAtr(ValueError):
@@ -55,3 +58,19 @@ def read_atr(raw: bytes) -> Atr:
     if check:
         raise BadAtr(f"TCK, the exclusive or of all bytes after the first, expected, {raw[-1]:02X} came: {raw.hex().upper()}")
     return Atr(found.get("TA1", TA1_DEFAULT), found.get("TC1", 0), protocols, raw[offset : offset + length])
+
+
+def takes_extended_length(historical: bytes) -> bool:
+    """Whether historical bytes have a card capabilities object that says so: tag 73, third byte, bit 7 (ISO/IEC 7816-4:2013, 12.1.1.9).
+
+    False where they say nothing of it, or are of another format.
+    """
+    if not historical or historical[0] not in COMPACT_TLV:
+        return False
+    body = historical[1 : len(historical) - COMPACT_TLV[historical[0]]]
+    while body:
+        tag, length = body[0] >> 4, body[0] & 0x0F
+        value, body = body[1 : 1 + length], body[1 + length :]
+        if tag == CARD_CAPABILITIES and len(value) == CAPABILITIES_SIZE:
+            return bool(value[2] & EXTENDED_LENGTH)
+    return False

@@ -1,0 +1,155 @@
+"""joren till: the token file, what can not be started, cards in simulated readers, a till with a shop card."""
+
+import asyncio
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from joren.cli import main
+from joren.commands.counter_readers import Counter, CounterReader, Hold
+from joren.commands.till_service import address_path, till_stations, token_path
+from joren.commands.workspace import Workspace
+from joren.host import HostError
+from joren.host.service.calls import CALLS
+from joren.host.service.desk import Desk, Session
+from joren.host.service.fields import check
+from joren.host.service.secret import Token
+from joren.host.service.server import TillService
+from joren.host.service.station import Station
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace(tmp_path / "home")
+    for words in (["card", "new", "alice"], ["card", "new", "bob"], ["shop", "new", "bakery"]):
+        assert joren(made, *words).exit_code == 0
+    return made
+
+
+def joren(workspace: Workspace, *words: str) -> Result:
+    return CliRunner().invoke(main, ["--home", str(workspace.home), *words])
+
+
+def test_the_token_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "home")
+    first, second = (json.loads(joren(workspace, "till", "token", "--json").stdout) for _ in range(2))
+    assert (first["format"], first["made"], second["made"]) == ("joren-till-token", True, False)
+    path = token_path(workspace)
+    text = path.read_text().strip()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(text) == 64
+    token = Token.load(path)
+    assert token.fits(text)
+    assert not token.fits(text[:-1])
+    assert not token.fits("ü")
+    assert text not in repr(token)
+    assert text not in joren(workspace, "till", "token").output
+
+
+def test_a_token_that_others_can_read_or_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    with pytest.raises(HostError, match="make it with: joren till token"):
+        Token.load(path)
+    for text in ("", "short", "x" * 300, "two words " * 4, "\u00fc" * 40):
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o600)
+        with pytest.raises(HostError, match="32 to 256 characters"):
+            Token.load(path)
+    path.write_text("x" * 64)
+    for mode in (0o640, 0o604, 0o660):
+        path.chmod(mode)
+        with pytest.raises(HostError, match="chmod 600"):
+            Token.load(path)
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(path)
+    os.mkfifo(pipe, 0o600)
+    for other, reason in ((link, "a file of your own"), (tmp_path, "others can"), (pipe, "others can")):
+        with pytest.raises(HostError, match=reason):
+            Token.load(other)
+    assert not Token.create(link)
+
+
+BAD_STARTS = [
+    (["--readers", "sim:left"], "make it with: joren till token"),
+    (["--readers", "left"], "sim:NAME"),
+    (["--readers", "sim:"], "sim:NAME"),
+    (["--readers", "sim:a,a"], "sim:NAME"),
+    (["--readers", "sim:a/b"], "sim:NAME"),
+    (["--readers", "sim:a,b", "--shop-card", "bakery"], "serves one reader"),
+    (["--readers", "sim:a,b", "--terminal", "255"], "go beyond 255"),
+]
+
+
+def test_what_can_not_be_started_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(tmp_path / "home")
+    for words, reason in BAD_STARTS:
+        result = joren(workspace, "till", "serve", "--port", "0", *words)
+        assert (result.exit_code, reason in result.stderr) == (2, True), (words, result.output)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    result = joren(workspace, "till", "serve")
+    assert (result.exit_code, "pip install 'joren[service]'" in result.stderr) == (2, True)
+
+
+def test_orders_to_a_service_that_does_not_run_say_so(workspace: Workspace) -> None:
+    result = joren(workspace, "till", "readers")
+    assert (result.exit_code, "start one with: joren till serve" in result.stderr) == (2, True)
+    joren(workspace, "till", "token")
+    address_path(workspace).write_text("http://127.0.0.1:9\n")
+    result = joren(workspace, "till", "tap", "left", "alice")
+    assert (result.exit_code, "does not answer" in result.stderr) == (2, True)
+
+
+def test_cards_in_simulated_readers(workspace: Workspace) -> None:
+    left, right = CounterReader("left"), CounterReader("right")
+    counter = Counter(Hold(workspace), [left, right])
+    with pytest.raises(HostError, match="no card is in"):
+        counter.remove("left")
+    with pytest.raises(HostError, match="none of this name"):
+        counter.tap("left", "carol", None)
+    with pytest.raises(HostError, match="as 2:after"):
+        counter.tap("left", "alice", "twice")
+    counter.tap("left", "alice", None)
+    for reader, card, reason in (("left", "bob", "alice is in"), ("right", "alice", "is in reader left")):
+        with pytest.raises(HostError, match=reason):
+            counter.tap(reader, card, None)
+    assert left.wait_card(lambda: True) is None
+    link = left.wait_card(lambda: False)
+    assert link is not None
+    assert not left.card_left()
+    counter.tap("right", "bob", "1:after")
+    counter.close()
+    assert left.card_left()
+    left.release()
+    with pytest.raises(HostError, match="no card is in"):
+        counter.remove("left")
+    assert joren(workspace, "card", "show", "alice").exit_code == 0, "nobody holds the folder any more"
+
+
+def test_a_till_with_a_shop_card(workspace: Workspace) -> None:
+    reader = CounterReader("left")
+    hold = Hold(workspace)
+    counter = Counter(hold, [reader])
+
+    async def day(stations: list[Station]) -> Any:
+        service = TillService(Desk(stations, workspace.product.hour_of, counter), Token("x" * 64))
+        await service.start()
+        try:
+            given = {"reference": "S-1", "amount_minor": 1250, "time": "2026-03-02T08:10"}
+            selling = asyncio.create_task(service.desk.call("purchase", check(CALLS["purchase"].fields, given), Session()))
+            await asyncio.to_thread(counter.tap, "left", "alice", None)
+            return await selling
+        finally:
+            assert await service.stop()
+
+    with till_stations(hold, [reader], "bakery", 1) as stations:
+        assert (workspace.home / "tills" / "1-2-1.sqlite").exists()
+        assert asyncio.run(day(stations))["points"] == 12
+        counter.close()
+    shown = json.loads(joren(workspace, "shop", "show", "bakery", "--json").stdout)
+    assert (shown["totals"]["points_granted"], shown["pending"]) == (12, [])
