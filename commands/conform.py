@@ -14,7 +14,7 @@ from joren.host.conform import Result, Runner, Suite, Vector, Verdict, Way, load
 from joren.host.conform.junit import junit_xml
 from joren.host.conform.page import html_page
 
-from .conform_targets import TARGETS, target_of
+from .conform_targets import DEFAULT_PROFILE, target_of
 from .conform_views import told_steps, told_values
 from .output import Commands, console, json_option, reply, table
 
@@ -32,9 +32,9 @@ def conform() -> None:
 
 
 @conform.command("run")
-@click.option("--target", default="model", show_default=True, help=f"The card: {', '.join(TARGETS)}; tcp:HOST:PORT, exec:PROGRAM.")
+@click.option("--target", default="model", show_default=True, help="The card: model, javacard, pcsc:READER, tcp:HOST:PORT or exec:PROGRAM.")
 @click.option(
-    "--profile", default="ideal", show_default=True, metavar="NAME", help="The chip that fresh cards are made on (joren profiles)."
+    "--profile", default=DEFAULT_PROFILE, show_default=True, metavar="NAME", help="The chip that fresh cards are made on (joren profiles)."
 )
 @click.option(
     "--way", type=click.Choice([way.value for way in Way]), help="How cards are personalized: in the clear, or through the manager."
