@@ -8,7 +8,9 @@ import click
 from click.shell_completion import get_completion_class
 
 from joren.commands.admin import admin
+from joren.commands.applet import applet
 from joren.commands.card import card
+from joren.commands.conform import conform
 from joren.commands.demo import demo
 from joren.commands.estimate import estimate
 from joren.commands.keys import keys
@@ -87,11 +89,13 @@ for command in (
     demo,
     card,
     shop,
+    applet,
     admin,
     script,
     trace,
     decode,
     tear,
+    conform,
     estimate,
     wear,
     profiles,

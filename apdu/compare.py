@@ -47,6 +47,10 @@ class Change:
         return self.why is not Why.DIFFERENT
 
 
+UNSEEN = Change("data", SECRET, ANOTHER, Why.DIFFERENT)
+"""Bytes differ that are not shown."""
+
+
 def compare_commands(expected: Command, came: Command, *, masked: bool = False, drawn: bool = False) -> tuple[Change, ...]:
     """The fields in which two commands differ.
 
@@ -62,7 +66,7 @@ def compare_commands(expected: Command, came: Command, *, masked: bool = False, 
     changes = _changes(before, after, drawn)
     if expected.ne != came.ne:
         changes.append(Change("Ne", str(expected.ne), str(came.ne), Why.DIFFERENT))
-    return tuple(changes) or (Change("data", SECRET, ANOTHER, Why.DIFFERENT),)
+    return tuple(changes) or (UNSEEN,)
 
 
 def compare_responses(command: Command, expected: Response, came: Response, *, drawn: bool = False) -> tuple[Change, ...]:
@@ -77,7 +81,8 @@ def compare_responses(command: Command, expected: Response, came: Response, *, d
             return tuple(changes)
     if _secured(command):
         return (*changes, *_as_a_whole(command, expected.data, came.data))
-    return (*changes, *_changes(explain_response(command, expected), explain_response(command, came), drawn))
+    changes += _changes(explain_response(command, expected), explain_response(command, came), drawn)
+    return tuple(changes) or (UNSEEN,)
 
 
 def _as_a_whole(command: Command, expected: bytes, came: bytes) -> tuple[Change, ...]:

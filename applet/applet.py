@@ -22,7 +22,7 @@ class Needs:
     """The most writes in one; a chip's journal takes some bytes for each beside the old values."""
 
 
-NEEDS = Needs(code_bytes=16_384, working_ram_bytes=256, commit_bytes=240, commit_writes=18)
+NEEDS = Needs(code_bytes=24_576, working_ram_bytes=256, commit_bytes=240, commit_writes=18)
 """What both applets need."""
 
 

@@ -3,8 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from io import UnsupportedOperation
 from pathlib import Path
@@ -13,15 +13,18 @@ from typing import Any
 
 import click
 
-from joren.apdu import LinkLost, Transmit
-from joren.host import HolderView, HostError, Slot, view_holder
+from joren.apdu import LinkLost
+from joren.host import HolderView, HostError, view_holder
+from joren.host.pcsc import find_reader
 
 from .kiosk_pages import Page, expiries, known_hour, log_body, logged, rank_body, screen, standing_body
+from .kiosk_stations import ReaderStation, SimulatedStation, gone_from
 from .kiosk_terminal import Terminal, attend
-from .kiosk_visit import CardGone, Kiosk, Visit, visit
+from .kiosk_visit import CardCame, CardGone, Kiosk, Station, Visit, visit
 from .kiosk_words import LANGUAGES
 from .options import pin_options, read_pins
 from .output import json_option, reply
+from .seats import pattern_of
 from .views import identity_fields, kind_name
 from .workspace import CARDS, Workspace, pass_workspace
 
@@ -30,28 +33,6 @@ __all__ = ["kiosk"]
 SCREENS = ("card", "standing", "log")
 TIMEOUT_S = 30
 TERMINATED = 128 + signal.SIGTERM
-
-
-class SimulatedStation:
-    """A simulated card of the workspace; it is there as long as its image is. The folder is ours for the time of a dialog alone."""
-
-    def __init__(self, workspace: Workspace, name: str) -> None:
-        self._workspace = workspace
-        self._name = name
-        self._path = workspace.path(CARDS, name)
-
-    @contextmanager
-    def links(self) -> Iterator[Mapping[Slot, Transmit]]:
-        """The card in a reader."""
-        with self._workspace.alone():
-            if not self.present():
-                raise LinkLost(f"{self._name}: the card went away")
-            with self._workspace.inserted(CARDS, self._name) as reader:
-                yield {Slot.CUSTOMER: reader.transmit}
-
-    def present(self) -> bool:
-        """Whether the image is there."""
-        return self._path.exists()
 
 
 def _clock(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> Callable[[], datetime]:
@@ -87,13 +68,14 @@ def kiosk(
 ) -> None:
     """Show a card holder rank, points and when they are lost, purse and transactions, after the PIN; the PIN can be changed.
 
-    With CARD it serves that card, once; without, whichever is chosen, one after the other, until the end of input. Screens are plain text
-    of 80 by 25, in English or Japanese, and everything is chosen by a digit and Enter. With --once one screen is printed, for scripts.
+    With CARD it serves that simulated card, once; with pcsc:PATTERN the cards that are put on that reader, one after the other; without
+    CARD the simulated cards that are chosen. Screens are plain text of 80 by 25, in English or Japanese; everything is chosen by a digit
+    and Enter. With --once one screen is printed, for scripts.
 
     \b
     Examples:
       joren kiosk alice
-      joren kiosk --language ja
+      joren kiosk "pcsc:ACS*" --language ja
       joren kiosk alice --once standing --json
     """
     hours = _hours(workspace, clock)
@@ -113,20 +95,33 @@ def _hours(workspace: Workspace, clock: Callable[[], datetime]) -> Callable[[], 
 
 
 def _serve(workspace: Workspace, card: str | None, language: str, timeout: int, hours: Callable[[], int]) -> None:
-    terminal, more = _terminal(language), True
-    stations = [] if card is None else [SimulatedStation(workspace, card)]
-    with _terminated_is_the_end():
-        try:
-            while more:
-                if card is None:
-                    chosen: list[str] = []
-                    attend(_choose(workspace, language, chosen), terminal, None)
-                    stations = [SimulatedStation(workspace, chosen[0])]
-                conversation = visit(Kiosk(workspace.product, stations[0], hours, language))
-                attend(conversation, terminal, timeout, stations[0].present)
-                more = card is None
-        except (EOFError, KeyboardInterrupt):
-            pass
+    terminal, pattern = _terminal(language), None if card is None else pattern_of(card)
+
+    def attend_visit(station: Station) -> None:
+        attend(visit(Kiosk(workspace.product, station, hours, language, _shown())), terminal, timeout, gone_from(station))
+
+    with _terminated_is_the_end(), suppress(EOFError, KeyboardInterrupt):
+        if pattern is not None:
+            with find_reader(pattern) as reader:
+                station = ReaderStation(reader)
+                while True:
+                    attend(_waiting(language), terminal, None, station.arrival)
+                    attend_visit(station)
+        elif card is not None:
+            attend_visit(SimulatedStation(workspace, card))
+        else:
+            while True:
+                chosen: list[str] = []
+                attend(_choose(workspace, language, chosen), terminal, None)
+                attend_visit(SimulatedStation(workspace, chosen[0]))
+
+
+def _waiting(language: str) -> Visit:
+    """Until a card is put in."""
+    words = LANGUAGES[language]
+    with suppress(CardCame):
+        while True:
+            yield screen("waiting", words.choose, ["", f"  {words.put_in}"], prompt="")
 
 
 def _choose(workspace: Workspace, language: str, chosen: list[str]) -> Visit:
@@ -147,12 +142,22 @@ def _terminal(language: str) -> Terminal:
         source = sys.stdin.fileno()
     except (UnsupportedOperation, AttributeError, ValueError):
         raise HostError("kiosk: a terminal, or lines from a pipe, expected; --once shows one screen without") from None
-    encoding = sys.stdout.encoding or "ascii"
-    try:
-        LANGUAGES[language].goodbye.encode(encoding)
-    except UnicodeEncodeError:
-        raise HostError(f"--language {language}: a terminal with UTF-8 expected, {encoding} came") from None
+    if language not in _shown():
+        raise HostError(f"--language {language}: a terminal with UTF-8 expected, {sys.stdout.encoding} came")
     return Terminal(source, sys.stdout, os.environ.get("TERM", ""))
+
+
+def _shown() -> tuple[str, ...]:
+    """The languages whose characters the terminal has."""
+
+    def can_show(text: str) -> bool:
+        try:
+            text.encode(sys.stdout.encoding or "ascii")
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    return tuple(code for code, words in LANGUAGES.items() if can_show(words.own_name))
 
 
 @contextmanager

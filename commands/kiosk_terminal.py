@@ -13,9 +13,9 @@ from time import monotonic
 from typing import TextIO
 
 from .kiosk_pages import LINES, Page
-from .kiosk_visit import CardGone, TimeUp, Visit
+from .kiosk_visit import Happening, TimeUp, Visit
 
-__all__ = ["Terminal", "attend"]
+__all__ = ["Terminal", "Watch", "attend"]
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 """To the upper left, the screen, and what was scrolled out of it."""
@@ -23,6 +23,8 @@ AWAY = "\n" * (LINES + 1)
 PLAIN = ("", "dumb", "unknown")
 TICK_S, PASSING_S = 0.2, 4.0
 LINE_MAX = 1_024
+Watch = Callable[[], Happening | None]
+"""What has happened while nothing was entered, if anything has."""
 
 
 class Terminal:
@@ -45,17 +47,18 @@ class Terminal:
         self._out.write(text)
         self._out.flush()
 
-    def ask(self, page: Page, timeout_s: float | None, still: Callable[[], bool]) -> str:
-        """Clears the screen, shows a page; what is entered. Raises TimeUp, CardGone once `still` says no, EOFError at the end of input."""
+    def ask(self, page: Page, timeout_s: float | None, watch: Watch) -> str:
+        """Clears the screen, shows a page; what is entered. Raises what happens instead, TimeUp, EOFError at the end of input."""
         with self._unseen() if page.secret else nullcontext():
             self._write(self._clear + "\n".join(page.lines) + "\n" + page.prompt)
-            return self._line(timeout_s, still)
+            return self._line(timeout_s, watch)
 
-    def _line(self, timeout_s: float | None, still: Callable[[], bool]) -> str:
+    def _line(self, timeout_s: float | None, watch: Watch) -> str:
         end = None if timeout_s is None else monotonic() + timeout_s
         while b"\n" not in self._rest:
-            if not still():
-                raise CardGone
+            happened = watch()
+            if happened is not None:
+                raise happened
             left = TICK_S if end is None else min(TICK_S, end - monotonic())
             if left <= 0:
                 raise TimeUp
@@ -65,7 +68,10 @@ class Terminal:
         return line.decode("utf-8", "replace")
 
     def _take(self) -> None:
-        came = os.read(self._source, LINE_MAX)
+        try:
+            came = os.read(self._source, LINE_MAX)
+        except OSError:  # the terminal was hung up
+            came = b""
         if not came:
             raise EOFError
         self._rest = (self._rest + came)[-LINE_MAX:]
@@ -86,12 +92,16 @@ class Terminal:
             termios.tcsetattr(self._source, termios.TCSADRAIN, before)
 
 
-def attend(visit: Visit, terminal: Terminal, timeout_s: float | None, still: Callable[[], bool] = lambda: True) -> None:
+def _nothing() -> None:
+    """Nothing happens."""
+
+
+def attend(visit: Visit, terminal: Terminal, timeout_s: float | None, watch: Watch = _nothing) -> None:
     """A visit from its first screen to its last; the screen is empty then. Raises EOFError."""
     try:
         page = next(visit)
         while True:
-            page = _next(visit, page, terminal, timeout_s, still)
+            page = _next(visit, page, terminal, timeout_s, watch)
     except StopIteration:
         pass
     finally:
@@ -99,14 +109,14 @@ def attend(visit: Visit, terminal: Terminal, timeout_s: float | None, still: Cal
         terminal.clear()
 
 
-def _next(visit: Visit, page: Page, terminal: Terminal, timeout_s: float | None, still: Callable[[], bool]) -> Page:
+def _next(visit: Visit, page: Page, terminal: Terminal, timeout_s: float | None, watch: Watch) -> Page:
     if page.passing:
         try:
-            return visit.send(terminal.ask(page, PASSING_S, lambda: True))
+            return visit.send(terminal.ask(page, PASSING_S, _nothing))
         except TimeUp:
             return visit.send("")
     try:
-        entered = terminal.ask(page, timeout_s, still)
-    except (TimeUp, CardGone) as happened:
+        entered = terminal.ask(page, timeout_s, watch)
+    except Happening as happened:
         return visit.throw(happened)
     return visit.send(entered)

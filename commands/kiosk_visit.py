@@ -31,7 +31,7 @@ from joren.host.selecting import select_customer
 from .kiosk_pages import INDENT, LOG_ROWS, Page, log_body, rank_body, screen, standing_body
 from .kiosk_words import LANGUAGES, Words
 
-__all__ = ["CardGone", "Kiosk", "Station", "TimeUp", "Visit", "visit"]
+__all__ = ["CardCame", "CardGone", "Happening", "Kiosk", "Station", "TimeUp", "Visit", "visit"]
 
 T = TypeVar("T")
 Visit: TypeAlias = Generator[Page, str, None]
@@ -40,7 +40,15 @@ PUK_DIGITS = 8
 SELECT = Ins.SELECT.name
 
 
-class CardGone(Exception):
+class Happening(Exception):
+    """What ends a screen, other than something entered."""
+
+
+class CardCame(Happening):
+    """A card was put in."""
+
+
+class CardGone(Happening):
     """The card was taken out, or another one came in its place. `changing`: while its PIN was changed."""
 
     def __init__(self, *, changing: bool = False) -> None:
@@ -48,7 +56,7 @@ class CardGone(Exception):
         super().__init__()
 
 
-class TimeUp(Exception):
+class TimeUp(Happening):
     """Nothing was entered for too long."""
 
 
@@ -63,17 +71,18 @@ class Station(Protocol):
         """The link to the card, for the time of one dialog. Raises LinkLost where there is none."""
 
     def present(self) -> bool:
-        """Whether it is still there."""
+        """Whether it is still there. Raises ReaderError for a reader that is gone."""
 
 
 @dataclass
 class Kiosk:
-    """A kiosk. `clock` gives the hour of the programme; `language` is a key of LANGUAGES, and changes when the holder wants another."""
+    """A kiosk. `clock` gives the hour of the programme; `language` is one of `languages`, and changes when the holder wants another."""
 
     product: Product
     station: Station
     clock: Callable[[], int]
     language: str = "en"
+    languages: tuple[str, ...] = tuple(LANGUAGES)
     card_id: bytes | None = field(default=None, init=False)
 
     @property
@@ -82,9 +91,9 @@ class Kiosk:
         return LANGUAGES[self.language]
 
     @property
-    def other(self) -> str:
-        """The language that can be had instead."""
-        return next(code for code in LANGUAGES if code != self.language)
+    def other(self) -> str | None:
+        """The language that can be had instead, if there is one."""
+        return next((code for code in self.languages if code != self.language), None)
 
     def ask(self, dialog: Dialog[T], *, changing: bool = False) -> T:
         """Drives a dialog with the card of this visit; no PIN is verified afterwards. Raises CardGone, and what the dialog raises else."""
@@ -109,9 +118,14 @@ class Kiosk:
         return screen(name, title, body, menu, at_right=card, **more)  # type: ignore[arg-type]
 
     @property
-    def leaving(self) -> tuple[str, str]:
+    def leaving(self) -> tuple[str, ...]:
         """What every menu ends with: the other language, and the end."""
-        return f"{LANGUAGE} {LANGUAGES[self.other].own_name}", f"{END} {self.words.menu_end}"
+        return (*([] if self.other is None else [f"{LANGUAGE} {LANGUAGES[self.other].own_name}"]), self.ending)
+
+    @property
+    def ending(self) -> str:
+        """The end."""
+        return f"{END} {self.words.menu_end}"
 
 
 def visit(kiosk: Kiosk) -> Visit:
@@ -159,9 +173,10 @@ def _entered(kiosk: Kiosk, page: Page) -> Generator[Page, str, str]:
 
 def _turn(kiosk: Kiosk, text: str) -> bool:
     """Whether it was the wish for the other language, which is granted."""
-    if text == LANGUAGE:
-        kiosk.language = kiosk.other
-    return text == LANGUAGE
+    if text != LANGUAGE or kiosk.other is None:
+        return False
+    kiosk.language = kiosk.other
+    return True
 
 
 def _log_in(kiosk: Kiosk, public: HolderView) -> Generator[Page, str, HolderView]:
@@ -219,7 +234,7 @@ def _unblocked(kiosk: Kiosk) -> Generator[Page, str, bool]:
     words, notice = kiosk.words, ""
     body = ["", INDENT + words.puk_text, INDENT + words.hidden]
     while True:
-        page = kiosk.page("puk", words.puk, body, kiosk.leaving[1:], notice=notice, prompt=words.puk_ask, secret=True)
+        page = kiosk.page("puk", words.puk, body, (kiosk.ending,), notice=notice, prompt=words.puk_ask, secret=True)
         puk = yield from _entered(kiosk, page)
         if not _is_digits(puk, PUK_DIGITS, PUK_DIGITS):
             notice = words.puk_form
@@ -255,12 +270,12 @@ def _new_pin(kiosk: Kiosk, title: str) -> Generator[Page, str, str | None]:
     words, notice = kiosk.words, ""
     body = ["", INDENT + words.new_pin_text, INDENT + words.hidden]
     while True:
-        asked = kiosk.page("new-pin", title, body, kiosk.leaving[1:], notice=notice, prompt=words.new_pin_ask, secret=True)
+        asked = kiosk.page("new-pin", title, body, (kiosk.ending,), notice=notice, prompt=words.new_pin_ask, secret=True)
         new = yield from _entered(kiosk, asked)
         if not _is_digits(new, 4, 8):
             notice = words.pin_form
             continue
-        again = kiosk.page("again", title, body, kiosk.leaving[1:], prompt=words.again_ask, secret=True)
+        again = kiosk.page("again", title, body, (kiosk.ending,), prompt=words.again_ask, secret=True)
         return new if (yield from _entered(kiosk, again)) == new else None
 
 
@@ -301,7 +316,7 @@ def _change_pin(kiosk: Kiosk) -> Generator[Page, str, str]:
     words, notice = kiosk.words, ""
     while True:
         body = ["", INDENT + words.hidden]
-        page = kiosk.page("old-pin", words.new_pin, body, kiosk.leaving[1:], notice=notice, prompt=words.old_pin_ask, secret=True)
+        page = kiosk.page("old-pin", words.new_pin, body, (kiosk.ending,), notice=notice, prompt=words.old_pin_ask, secret=True)
         old = yield from _entered(kiosk, page)
         if not _is_digits(old, 4, 8):
             notice = words.pin_form

@@ -16,6 +16,7 @@ class Words:
     choose: str
     choose_text: str
     choose_none: str
+    put_in: str
     pin: str
     pin_text: str
     pin_wrong: str
@@ -83,6 +84,7 @@ EN = Words(
     choose="Welcome",
     choose_text="Which card is put in?",
     choose_none="There is no card yet.",
+    put_in="Please put your card on the reader.",
     pin="Your PIN",
     pin_text="Please enter your PIN, 4 to 8 digits, and press Enter.",
     pin_wrong="That was another PIN. Tries left: {tries}",
@@ -159,6 +161,7 @@ JA = Words(
     choose="ようこそ",
     choose_text="どのカードを入れますか。",
     choose_none="カードがまだありません。",
+    put_in="カードをリーダーに置いてください。",
     pin="暗証番号",
     pin_text="暗証番号(数字4桁から8桁)を入力し、Enterキーを押してください。",
     pin_wrong="暗証番号が違います。残り {tries} 回",

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from joren.apdu.trace import BadTrace
 from joren.host import CardFault, CardLost, CardRefused, HostError, JournalError, LinkLost, VaultError
+from joren.host.conform import BadVectors
 from joren.host.pcsc_errors import ReaderError, ReaderLost
 from joren.host.production_report import BadReport
 from joren.host.replay.log import BadLog
@@ -46,6 +47,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     BadImage: 6,
     BadLog: 6,
     BadReport: 6,
+    BadVectors: 6,
     BadProfile: 2,
     NoWire: 2,
     NoJava: 6,

@@ -3,7 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ import click
 from joren.apdu import Command, Ins
 from joren.apdu.trace import Line
 from joren.host import CardFault, CardLost, CardRefused, Diverged, HostError, Journal, LinkLost, Replay, Till, run
+from joren.host.ceremony import KeyRing
 from joren.host.replaying import Step, Verdict, load_trace, play_back
 from joren.host.sale import pin_block
 from joren.host.taps import dialog_of, holder_of, start_journal, taps_of
@@ -22,7 +23,8 @@ from joren.simulator.reader import Reader
 
 from .options import read_pins
 from .output import json_option, reply
-from .workspace import CARDS, SHOPS, Workspace, pass_workspace
+from .seats import Seat, pattern_of
+from .workspace import CARDS, SHOPS, Place, Workspace, pass_workspace
 
 __all__ = ["replay"]
 
@@ -64,7 +66,8 @@ def replay(
     """Do a trace again, and show what differs, APDU by APDU.
 
     Without cards the trace stands in for them: the till does each tap again, and each command it sends is compared with the recorded one.
-    With --on or --shop-card the recorded commands are sent to copies of the cards, and the answers compared. No card is changed.
+    With --on or --shop-card the recorded commands are sent to copies of simulated cards, which are not changed, or to the card itself in a
+    reader (pcsc:PATTERN), and the answers compared.
 
     A card answers as before only in the state of before: keep its image (joren card image CARD --out FILE) before the trace is made.
     Ends with exit code 1 where something differs that may not.
@@ -90,15 +93,23 @@ def replay(
 
 
 def _on_cards(workspace: Workspace, lines: Sequence[Line], card: str | None, shop_card: str | None, pin: str | None) -> Played:
-    readers = {}
+    with ExitStack() as stack:
+        seats = {
+            place.what: _seat(workspace, stack, place, name) for place, name in ((CARDS, card), (SHOPS, shop_card)) if name is not None
+        }
+        chosen = [line for line in lines if line.reader in seats]
+        apdus = [sum(line.event == "apdu" for line in some) for some in (lines, chosen)]
+        return Played("card", list(play_back(chosen, seats, _secrets(pin))), apdus[0] - apdus[1])
+
+
+def _seat(workspace: Workspace, stack: ExitStack, place: Place, name: str) -> Seat:
+    """A copy of a simulated card, or the card in a reader itself."""
+    if pattern_of(name) is not None:
+        return stack.enter_context(workspace.inserted(place, name))
+    reader = Reader(place.what)
     with workspace.alone():
-        for place, name in ((CARDS, card), (SHOPS, shop_card)):
-            if name is not None:
-                readers[place.what] = Reader(place.what)
-                readers[place.what].insert(load_image(workspace.path(place, name), workspace.storage))
-    chosen = [line for line in lines if line.reader in readers]
-    apdus = [sum(line.event == "apdu" for line in some) for some in (lines, chosen)]
-    return Played("card", list(play_back(chosen, readers, _secrets(pin))), apdus[0] - apdus[1])
+        reader.insert(load_image(workspace.path(place, name), workspace.storage))
+    return reader
 
 
 def _secrets(pin: str | None) -> Callable[[Command], bytes | None]:
@@ -108,9 +119,13 @@ def _secrets(pin: str | None) -> Callable[[Command], bytes | None]:
 
 
 def _by_the_host(workspace: Workspace, lines: Sequence[Line], before: Path | None) -> Played:
+    def ring(name: str, programme: int) -> KeyRing:
+        with workspace.alone():
+            return workspace.masters.ring(name, programme)
+
     taps, played, again = taps_of(lines), Played("host"), Replay(lines, strict=False)
     with _journal(before) as journal:
-        till = Till(holder_of(taps, workspace.masters.ring), journal)
+        till = Till(holder_of(taps, ring), journal)
         start_journal(journal, taps)
         try:
             while again.left:

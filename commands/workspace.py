@@ -35,7 +35,7 @@ from joren.simulator.protocol import slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
 from joren.simulator.roles import ROLES
 
-from .seats import Seat, pattern_of, taken_seat
+from .seats import Seat, expect_card, pattern_of, taken_seat
 from .vault_option import open_vault
 
 __all__ = ["CARDS", "CARD_WAIT_S", "SHOPS", "Place", "Workspace", "pass_workspace"]
@@ -221,11 +221,17 @@ class Workspace:
         chip.check_fit(ROLES[place.role][1], aid(place.role, self.product.programme))
         return chip
 
+    def expect(self, place: Place, name: str) -> None:
+        """Where a card is named by its reader, waits until one is in: before `alone`, so that others may work here meanwhile."""
+        pattern = pattern_of(name)
+        if pattern is not None:
+            expect_card(place.what, pattern, self.card_wait_s)
+
     @contextmanager
     def inserted(self, place: Place, name: str) -> Iterator[Seat]:
         """A simulated card by its name, put in a reader; its image follows what the card does. Or the card in a reader, pcsc:PATTERN.
 
-        Raises HostError where it is taken, ReaderError.
+        Raises HostError for one that joren card serve has in a reader, ReaderError.
         """
         pattern = pattern_of(name)
         if pattern is not None:

@@ -10,9 +10,10 @@ What PC/SC does not see is a card that is swapped within its polling gap (400 ms
 goes on with the other card. So nothing here says which card it is. The dialogs do: every one begins with SELECT, the other card has no
 instance selected and refuses, and what a card did counts only by its MAC, under keys made from the id that SELECT told.
 
-What becomes of a card is chosen. `close` leaves it as it is: pcscd takes its power when nobody is connected any more, and to reset a card
-that was pulled a moment ago makes pcscd 1.9.9 deaf to the next card. For the same reason `reset` waits, after a link that was lost on the
-way, until PC/SC had the time to see that the card is gone.
+What becomes of a card is chosen. The end of a connection that had the card for itself resets it, so that nobody goes on with its session;
+a card that others share is left as it is, and so is one whose link was lost: to reset a card that is gone makes pcscd 1.9.9 deaf to a
+card that comes within its polling gap. For the same reason `reset` waits, after a link that was lost on the way, until PC/SC had the time
+to see that the card is gone.
 
 With T=0 a command goes as its TPDU: no Le behind data, P3 = 00 where there is nothing; what the card says goes up, and
 `joren.host.dialog` fetches what waits (61XX) and corrects Le (6CXX), in part of drivers that do so themselves too. Extended length needs
@@ -31,7 +32,7 @@ from .pcsc_api import Context, Disposition, Flag, Pc, Scard, Share, WireProtocol
 from .pcsc_errors import ReaderError, ReaderLost, code_of, not_opened
 from .pcsc_readers import ReaderState, choose, slices
 
-__all__ = ["Disposition", "PcscCard", "PcscReader", "Share", "WireProtocol", "find_reader"]
+__all__ = ["Disposition", "PcscCard", "PcscReader", "ReaderError", "ReaderLost", "Share", "WireProtocol", "find_reader"]
 
 APDU_MAX = 0xFFFF
 """What drivers carry; a longer one throws vpcd's card out."""
@@ -61,7 +62,7 @@ class PcscReader:
         self.context = Context(scard)
 
     def close(self) -> None:
-        """Ends its connections, leaving the card as it is."""
+        """Gives its context back, with what is connected in it."""
         self.context.close()
 
     def __enter__(self) -> Self:
@@ -129,6 +130,7 @@ class PcscCard:
         self._scard = reader.context.scard
         self._handle: int | None = None
         self._lost_by: int | None = None
+        self._found: ReaderState | None = None
         self._connect()
 
     @property
@@ -200,10 +202,11 @@ class PcscCard:
         by = self._lost_by
         self._drop(Disposition.LEAVE)
         if by in LEFT_ALONE:
-            self.reader.wait_gone(SETTLE_S)
+            self.reader.wait_gone(SETTLE_S, after=self._found)
         self._connect()
 
     def _connect(self) -> None:
+        self._found = self.reader.state()
         code, handle, protocol = self._scard.SCardConnect(self.reader.context.handle(), self.name, self._share, self._protocols)
         if code and self.reader.context.note(code):
             code, handle, protocol = self._scard.SCardConnect(self.reader.context.handle(), self.name, self._share, self._protocols)
@@ -243,8 +246,10 @@ class PcscCard:
             if self._handle == handle:
                 self._scard.SCardEndTransaction(handle, Disposition.LEAVE)
 
-    def close(self, disposition: Disposition = Disposition.LEAVE) -> None:
-        """Ends the connection; the link is lost from then on."""
+    def close(self, disposition: Disposition | None = None) -> None:
+        """Ends the connection; the link is lost from then on. None: resets a card that was held and is not lost, else leaves it."""
+        if disposition is None:
+            disposition = Disposition.RESET if self._share is Share.EXCLUSIVE and not self.lost else Disposition.LEAVE
         self._drop(disposition)
 
     def _drop(self, disposition: Disposition) -> None:

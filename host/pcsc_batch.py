@@ -6,7 +6,6 @@ same: its first command is lost, the line notes that, and the operator is told.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from joren.apdu import Command, LinkLost, Response, Transmit
 
@@ -20,10 +19,8 @@ from .pcsc_readers import ReaderState, choose, chosen
 __all__ = ["PcscBatchReader", "Tell", "batch_readers"]
 
 
-class Tell(Protocol):
-    """Tells the operator something; called by the readers' threads."""
-
-    def __call__(self, text: str) -> None: ...
+Tell = Callable[[str], object]
+"""Tells the operator something; called by the readers' threads."""
 
 
 def batch_readers(patterns: Sequence[str], tell: Tell, scard: Scard | None = None) -> list["PcscBatchReader"]:

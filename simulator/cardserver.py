@@ -17,9 +17,9 @@ from joren.apdu.scp03 import ScpKeys
 
 from .card_manager_chip import make_managed_chip
 from .card_manager_memory import INITIAL_VERSION, Production
-from .chip import AppletClass, Chip, DoesNotFit
+from .chip import Chip, DoesNotFit, Program
 from .memory import PowerCut, Snapshot
-from .profile import BadProfile, Profile, load_profile
+from .profile import BadProfile, Profile, load_profile, profile_names
 from .roles import ROLES
 
 __all__ = [
@@ -38,6 +38,8 @@ __all__ = [
 LOOPBACK = "127.0.0.1"
 PROGRAMME = 1
 KINDS = ("customer", "shop", "managed")
+ROOMY_RAM = 1 << 20
+"""RAM for as many instances as a card manager's registry has places."""
 SEED_MAX, SNAPSHOTS_MAX, TEAR_MAX = 64, 256, 1_000_000
 TEST_KEY = bytes(range(0x40, 0x50))
 TEST_PRODUCTION = Production(bytes(range(10)), bytes.fromhex("622999"), bytes.fromhex("C1C2C3C4"))
@@ -61,18 +63,18 @@ def known_manager_keys() -> ScpKeys:
     return ScpKeys(enc, mac, dek, INITIAL_VERSION)
 
 
-def fresh_chip(kind: str, seed: bytes, profile: Profile, classes: Mapping[bytes, AppletClass] | None = None) -> Chip:
-    """A blank card: `customer` and `shop` a plain chip with one instance, of programme 1; `managed` a card manager and no instance.
+def fresh_chip(kind: str, seed: bytes, profile: Profile, program: Program | None = None) -> Chip:
+    """A blank card: `customer` and `shop` a plain chip for development with one instance, of programme 1; `managed` a manager alone.
 
-    `classes` has other applets than the model's, by AID without the programme. Raises DoesNotFit, ValueError for another kind.
+    `program` says what runs on it, the model where it is None. Raises DoesNotFit, ValueError for another kind.
     """
     if kind not in KINDS:
         raise ValueError(f"kind: {', '.join(KINDS)} expected, {kind} came")
     if kind == "managed":
-        return make_managed_chip(seed, profile, known_manager_keys(), TEST_PRODUCTION)
+        return make_managed_chip(seed, profile, known_manager_keys(), TEST_PRODUCTION, program)
     role = AID_CUSTOMER if kind == "customer" else AID_SHOP
-    chip = Chip(seed, profile)
-    chip.install((classes or {}).get(role, ROLES[role][1]), aid(role, PROGRAMME))
+    chip = Chip(seed, profile.for_development(), program=program)
+    chip.install(ROLES[role][1], aid(role, PROGRAMME))
     return chip
 
 
@@ -171,7 +173,7 @@ class CardServer:
         if self._maker is None:
             raise Told(Trouble.NOT_SUPPORTED, "fresh: this card is nobody's to throw away")
         try:
-            chip = self._maker(kind, seed, load_profile(text_field(request, "profile", "ideal")))
+            chip = self._maker(kind, seed, _profile_of(text_field(request, "profile", "ideal")))
         except (BadProfile, DoesNotFit) as error:
             raise Told(Trouble.NOT_SUPPORTED, str(error)) from None
         self.chip = chip
@@ -211,7 +213,7 @@ class CardServer:
         if chip is None:
             return {"name": self.name, "version": VERSION, "features": []}
         statistics, profile = chip.memory.statistics, chip.profile
-        having = (("channels", profile.channels > 1), ("extended", profile.extended_length), ("development", profile.development))
+        having = (("channels", profile.channels > 1), ("extended", profile.extended_length), ("room", profile.ram_bytes >= ROOMY_RAM))
         features = [name for name, there in having if there]
         figures = {"writes": statistics.writes, "bytes_written": statistics.bytes_written, "transactions": statistics.transactions}
         return {"name": self.name, "version": VERSION, "profile": profile.title, "features": features, **figures}
@@ -230,6 +232,13 @@ class CardServer:
         "restore": _restore,
         "info": _info,
     }
+
+
+def _profile_of(name: str) -> Profile:
+    """A bundled one: who asks over a network does not choose files. Raises BadProfile."""
+    if name not in profile_names():
+        raise BadProfile(f"profile: {', '.join(profile_names())} expected, {name[:60]} came")
+    return load_profile(name)
 
 
 def _hex(data: bytes) -> str:

@@ -92,9 +92,10 @@ class FakeScard:
         self.running = True
         self.ordered: dict[str, list[int]] = {}
         self.calls: list[str] = []
-        self.meanwhile: Callable[[], None] = lambda: None
-        self.before_transmit: Callable[[], None] = lambda: None
-        self.after_transmit: Callable[[], None] = lambda: None
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.before_connect: Callable[[], object] = lambda: None
+        self.before_transmit: Callable[[], object] = lambda: None
+        self.after_transmit: Callable[[], object] = lambda: None
         self._contexts: set[int] = set()
         self._owner: dict[int, int] = {}
         self._number = 1_000
@@ -158,6 +159,8 @@ class FakeScard:
         return Pc.TIMEOUT, told
 
     def SCardConnect(self, context: int, reader: str, share: int, protocols: int) -> tuple[int, int, int]:
+        self.before_connect()
+        self.before_connect = lambda: None
         code = self._failed("Connect", context)
         slot = self.slots.get(reader)
         if code or slot is None:

@@ -43,7 +43,7 @@ API = {
         "setOutgoing", "setOutgoingLength",
     },
     "javacard/framework/AID": {"getBytes"},
-    "javacard/framework/ISOException": {"throwIt"},
+    "javacard/framework/ISOException": {"getReason", "throwIt"},
     "javacard/framework/JCSystem": {
         "beginTransaction", "commitTransaction", "abortTransaction", "getAID", "makeTransientByteArray", "makeTransientShortArray",
     },
@@ -245,7 +245,7 @@ class Reading:
         return [method for method in found if self._related(method.owner, owner) or self._related(owner, method.owner)]
 
     def _related(self, child: str, parent: str) -> bool:
-        return child == parent or any(self._related(p, parent) for p in self.classes[child].parents if p in self.classes)
+        return child == parent or (child in self.classes and any(self._related(one, parent) for one in self.classes[child].parents))
 
     def _hand(self, method: Method, given: tuple[Value, ...], is_open: frozenset[bool]) -> None:
         frame = Frame((), tuple(Value(origins=value.origins) for value in given), is_open)

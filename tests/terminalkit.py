@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 from codecs import getincrementaldecoder
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -22,6 +22,8 @@ __all__ = ["COLUMNS", "ROWS", "Screen", "Session", "session"]
 
 COLUMNS, ROWS = 80, 25
 WAIT_S = 60.0
+HOME = "\x1b[H"
+"""With which a screen is begun anew."""
 SEQUENCE = re.compile(r"\x1b\[([0-9;]*)([A-Za-z])")
 BEGUN = re.compile(r"\x1b(\[[0-9;]*)?$")
 """A sequence whose end has not come yet."""
@@ -88,13 +90,17 @@ class Session:
         self._master = master
         self._decoder = getincrementaldecoder("utf-8")()
         self._rest = ""
+        self._past: list[str] = []
 
     def wait(self, *texts: str) -> str:
-        """The screen, as soon as all the texts stand on it."""
+        """The screen, as soon as all the texts stand on it; also one that was cleared again since the last wait."""
         end = monotonic() + WAIT_S
-        while not all(text in self.screen.text for text in texts) or self._rest:
+        while True:
+            for shown in (*self._past, self.screen.text):
+                if all(text in shown for text in texts) and not self._rest:
+                    self._past = []
+                    return shown
             assert self._read(end), f"{texts} expected, and the program ended:\n{self.screen.text}"
-        return self.screen.text
 
     def ended(self) -> int:
         """The exit code, once all has been read."""
@@ -121,19 +127,23 @@ class Session:
         begun = BEGUN.search(text)
         whole = len(text) if begun is None else begun.start()
         self._rest = text[whole:]
-        self.screen.write(text[:whole])
+        for number, piece in enumerate(text[:whole].split(HOME)):
+            if number:
+                self._past.append(self.screen.text)
+                self.screen.write(HOME)
+            self.screen.write(piece)
         return bool(came)
 
 
 @contextmanager
-def session(folder: Path, *words: str, kind: str = "xterm") -> Iterator[Session]:
+def session(folder: Path, *words: str, kind: str = "xterm", environment: Mapping[str, str] | None = None) -> Iterator[Session]:
     """`joren` with these words, in a folder, on a terminal of that kind ($TERM)."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (ROWS, COLUMNS))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JOREN", "COV"))}
-    environment |= {"TERM": kind, "PYTHONIOENCODING": "utf-8"}
+    given = {name: value for name, value in os.environ.items() if not name.startswith(("JOREN", "COV"))}
+    given |= {"TERM": kind, "PYTHONIOENCODING": "utf-8", **(environment or {})}
     command = [sys.executable, "-m", "joren.cli", *words]
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    process = subprocess.Popen(command, cwd=folder, env=given, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
     os.close(slave)
     try:
         yield Session(process, master)

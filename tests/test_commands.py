@@ -343,12 +343,16 @@ def commands(group: click.Group, *path: str) -> list[tuple[tuple[str, ...], clic
     return found
 
 
+WITHOUT_JSON = {("completion",), ("till", "openapi")}
+"""What a shell reads, and what is JSON itself."""
+
+
 @pytest.mark.parametrize(("path", "command"), commands(main), ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
 def test_every_command_has_help_an_example_and_json(shell: Shell, path: tuple[str, ...], command: click.Command) -> None:
     text = shell.run(*path, "--help").stdout
     assert "Example" in text
     assert "joren " + " ".join(path) in text
-    assert ("--json" in text) == (path != ("completion",))
+    assert ("--json" in text) == (path not in WITHOUT_JSON)
     secrets = [option for option in command.params if option.name and ("pin" in option.name or "key" in option.name)]
     assert all(option.name in ("pin_file", "ask_pin") for option in secrets)
 

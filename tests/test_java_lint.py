@@ -95,6 +95,10 @@ BAD = [
 ]  # fmt: skip
 
 
+OF_OTHER_BUILDS = {"globalplatform": ["Mac.sign: is never called"], "own": []}
+"""What a build has and another one uses: the MAC behind a chaining value."""
+
+
 def javap(classes: list[Path]) -> str:
     """The classes as javap prints them."""
     tool = shutil.which("javap")
@@ -103,13 +107,13 @@ def javap(classes: list[Path]) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
 
 
-@pytest.mark.parametrize("channel", CHANNELS[:1])
+@pytest.mark.parametrize("channel", CHANNELS)
 def test_the_applet_is_clean(channel: str) -> None:
     """Nothing that a card does not have, nothing allocated while it answers, no write that a transaction does not cover."""
     built(channel)
     found = parse(javap(sorted((classes_folder(channel) / "joren").glob("*.class"))))
     assert {"CustomerApplet", "ShopApplet", "PlatformChannel", "Rank"} <= {klass.name for klass in found}
-    assert [str(finding) for finding in lint(found)] == []
+    assert [str(finding) for finding in lint(found)] == OF_OTHER_BUILDS[channel]
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (tmp_path / file).write_text(content, encoding="utf-8")
     first = next(content for language, file, content in blocks if language == "console")
     for command, _ in commands(first):
-        ran(command, monkeypatch)
+        ran(command, monkeypatch, [])
     return tmp_path
 
 
@@ -144,6 +146,25 @@ def test_sigterm_leaves_nothing_behind(folder: Path) -> None:
         assert visit.ended() == 128 + signal.SIGTERM
         assert not visit.hides()
         assert visit.screen.text == ""
+
+
+def test_a_terminal_without_japanese_is_told_so(folder: Path) -> None:
+    with session(folder, "kiosk", "alice", "--language", "ja", environment={"PYTHONIOENCODING": "latin-1"}) as visit:
+        visit.wait("--language ja: a terminal with UTF-8 expected, iso8859-1 came")
+        assert visit.ended() == 2
+    with session(folder, "kiosk", "alice", environment={"PYTHONIOENCODING": "latin-1"}) as visit:
+        assert "9 " not in visit.wait("0 End", "Your PIN:")
+        visit.enter("9")
+        visit.wait("A PIN has 4 to 8 digits.")
+
+
+def test_lines_from_a_pipe_are_taken_as_they_come(folder: Path) -> None:
+    """For scripts: one card after the other, to the end of the pipe; there is no terminal that could hide or clear anything."""
+    command = [sys.executable, "-m", "joren.cli", "kiosk", *NOW]
+    lines = "1\n4711\n1\n0\n\nalice\n4711\n0\n\n"
+    told = subprocess.run(command, input=lines, capture_output=True, text=True, check=True, cwd=folder).stdout
+    assert "\x1b" not in told
+    assert [told.count(text) for text in ("Which card", "Last used", "1 to 5 of 5", "Please take your card.")] == [3, 2, 1, 2]
 
 
 def joren(*words: str, code: int = 0) -> str:

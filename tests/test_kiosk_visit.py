@@ -19,6 +19,7 @@ from terminalkit import COLUMNS, ROWS, width
 
 HOUR = 10_000
 DIGITS = PIN.decode()
+ENTERED = ("0", "1", "2", "9", "", "x", "\x1b[A", "1234", "2580", "9999", "12345678", "00000000", "\uff19")
 
 
 class Desk:
@@ -274,7 +275,7 @@ def test_another_card_in_its_place_is_no_longer_this_visit() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from(["0", "1", "2", "9", "", "x", "1234", "2580", "9999", "12345678", "00000000", "９"]), max_size=12))  # noqa: RUF001
+@given(st.lists(st.sampled_from(ENTERED), max_size=12))
 def test_whatever_is_entered_there_is_a_screen(texts: list[str]) -> None:
     person = Person(Desk(issued()))
     for text in texts:

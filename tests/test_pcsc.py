@@ -382,12 +382,30 @@ def test_a_transaction_keeps_others_out_and_ends(scard: FakeScard, slot: FakeSlo
     assert "Disconnect 1" in scard.calls
 
 
-def test_a_card_is_left_as_it_is_and_never_reset_by_a_close(scard: FakeScard, slot: FakeSlot) -> None:
-    card = put(scard)
-    resets = card.resets
-    with PcscReader(NAME, scard) as reader, reader.connect() as connection:
-        connection.transmit(SELECT)
-    assert card.resets == resets
+@pytest.mark.parametrize(
+    ("share", "lost", "disposition"),
+    [
+        (Share.EXCLUSIVE, False, Disposition.RESET),
+        (Share.EXCLUSIVE, True, Disposition.LEAVE),
+        (Share.SHARED, False, Disposition.LEAVE),
+        (Share.SHARED, True, Disposition.LEAVE),
+    ],
+)
+def test_the_end_of_a_connection_ends_the_session_of_a_card_that_was_held(
+    scard: FakeScard, slot: FakeSlot, share: Share, lost: bool, disposition: Disposition
+) -> None:
+    """And leaves a card alone that others share, or that is gone."""
+    put(scard)
+    with PcscReader(NAME, scard) as reader:
+        card = reader.connect(share)
+        card.transmit(SELECT)
+        if lost:
+            slot.pull(noticed=False)
+            with pytest.raises(ReaderLost):
+                card.transmit(SELECT)
+        card.close()
+        card.close()
+    assert [call for call in scard.calls if call.startswith("Disconnect")] == [f"Disconnect {disposition:d}"]
     assert slot.handles == {}
 
 
@@ -410,17 +428,15 @@ def test_a_watch_tells_what_comes_and_goes_over_the_end_of_pcscd(scard: FakeScar
     assert list(told) == []
 
 
-def test_standard_output_stays_clean_where_the_library_of_pcsc_is_missing() -> None:
+def test_standard_output_stays_clean_where_the_library_of_pcsc_is_missing(tmp_path: Path) -> None:
     """The library's complaint goes to the error stream, whatever buffers C has."""
+    (tmp_path / "libpcsclite.so.1").touch()
     program = "import joren.host.pcsc_readers as r\ntry: r.list_readers()\nexcept r.ReaderError as e: print('told:', hex(e.code))"
     outcome = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {"LIBPCSCLITE_DELEGATE": "/nowhere", "PCSCLITE_CSOCK_NAME": "/nowhere/pcscd.comm"},
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-c", program], env=os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}, capture_output=True, text=True, check=True
     )
     assert outcome.stdout == "told: 0x8010001d\n"
+    assert "Failed to dlopen libpcsclite.so.1" in outcome.stderr
 
 
 def test_without_pyscard_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

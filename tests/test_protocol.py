@@ -8,7 +8,6 @@ import pytest
 
 from cardkit import MASTERS, PIN, PROGRAMME, Customer, Shop, pin_block
 from joren.apdu import AID_CUSTOMER, SW, Command, Ins, LinkLost, Response, aid
-from joren.applet.customer import CustomerCard
 from joren.host import Dialog, Granted, Journal, ShopCardHolder, Slot, SoftwareKeys, Till, run
 from joren.host.dialog import Ask, Done, chained, feed, start
 from joren.simulator.chip import IDEAL, Chip
@@ -69,7 +68,8 @@ def test_a_wrong_p3_is_told_and_the_answer_waits_for_the_right_one() -> None:
 def test_a_warning_keeps_its_data() -> None:
     """REQ-FIT-2, REQ-LIFE-3: SELECT of a blocked card is 6283 with data."""
     customer, t0 = card()
-    customer.chip.applets[customer.aid].memory.life_cycle.put(0, b"\x83")  # type: ignore[attr-defined]
+    memory = customer.chip.memory
+    memory.write(memory.regions[f"{customer.aid.hex().upper()}/life_cycle"].address, b"\x83")
     assert ask(t0, SELECT) == "611A"
     assert ask(t0, "00C000001A")[-4:] == "6283"
 
@@ -181,9 +181,8 @@ def test_every_loss_over_t0_is_settled(by_card: bool) -> None:
             assert (again.points, again.points_balance) == (granted.points, granted.points_balance)
             customer = desk.readers[Slot.CUSTOMER].chip
             assert customer is not None
-            memory = customer.applets[aid(AID_CUSTOMER, PROGRAMME)]
-            assert isinstance(memory, CustomerCard)
-            assert memory.memory.counter == 1
+            counter = customer.memory.regions[f"{aid(AID_CUSTOMER, PROGRAMME).hex().upper()}/counter"]
+            assert customer.memory.read(counter.address, counter.size) == b"\0\1"
 
 
 def parts_of(*answers: tuple[str, int]) -> Callable[[Command], Response]:

@@ -9,12 +9,13 @@ import javacard.framework.JCSystem;
 import javacard.framework.Util;
 
 /** What both cards are: instances made at install, that take a command and answer it. */
-abstract class CardApplet extends Applet {
+public abstract class CardApplet extends Applet {
     static final byte SELECT_RECORD = 0x0C;
     static final short TEMPLATE_HEAD_SIZE = 15;
 
     private static final byte CLA_JOREN = (byte) 0x80;
     private static final byte CLA_NO_CHANNEL = 0x7C;
+    private static final byte SECURED = 0x04;
     private static final byte ROLE_SIZE = 7;
     private static final byte AID_SIZE = 9;
     private static final byte DEVELOPMENT = 1;
@@ -23,6 +24,7 @@ abstract class CardApplet extends Applet {
     private static final byte TAG_FCI = 0x6F;
     private static final byte TAG_AID = (byte) 0x84;
     private static final byte TAG_RECORD = (byte) 0x85;
+    private static final short FAMILY = (short) 0xFFF0;
     private static final short AID_PART_MIN = 5;
     private static final short AID_MAX = 16;
 
@@ -39,23 +41,22 @@ abstract class CardApplet extends Applet {
      */
     CardApplet(byte[] role, byte[] parameters, short offset, byte length) {
         short end = (short) (offset + length);
-        short control = (short) (offset + 1 + parameters[offset]);
-        if (parameters[offset] != AID_SIZE || control >= end
-            || Util.arrayCompare(role, (short) 0, parameters, (short) (offset + 1), ROLE_SIZE) != 0) {
-            ISOException.throwIt(Codes.SW_WRONG_DATA);
-        }
+        short control = (short) (offset + 1 + AID_SIZE);
+        Checks.that(parameters[offset] == AID_SIZE && control < end
+            && Util.arrayCompare(role, (short) 0, parameters, (short) (offset + 1), ROLE_SIZE) == 0, Codes.SW_WRONG_DATA);
         short own = (short) (control + 1 + (parameters[control] & Words.BYTE));
-        short ownLength = own < end ? (short) (parameters[own] & Words.BYTE) : 0;
-        own++;
-        if ((short) (own + ownLength) > end && ownLength != 0) {
-            ISOException.throwIt(Codes.SW_WRONG_DATA);
+        short ownLength = 0;
+        Checks.that(own <= end, Codes.SW_WRONG_DATA);
+        if (own < end) {
+            ownLength = (short) (parameters[own++] & Words.BYTE);
+            Checks.that((short) (own + ownLength) <= end, Codes.SW_WRONG_DATA);
         }
         programme = Util.getShort(parameters, (short) (offset + 1 + ROLE_SIZE));
         development = ownLength == 1 && parameters[own] == DEVELOPMENT;
-        channel = new PlatformChannel(parameters, own, development ? 0 : ownLength);
         boolean customer = role == Codes.AID_CUSTOMER;
         memory = new Persistent(customer);
         ram = new Transients(customer);
+        channel = new PlatformChannel(memory, ram, parameters, own, development ? 0 : ownLength);
         memory.lifeCycle[0] = Codes.LIFE_SELECTABLE;
     }
 
@@ -85,9 +86,24 @@ abstract class CardApplet extends Applet {
             if (iso && buffer[ISO7816.OFFSET_INS] == Codes.INS_SELECT) {
                 refuseSelect(buffer, lc);
             }
-            length = channel.wrap(buffer, answer(apdu, buffer, iso, lc));
+            length = protectedAnswer(apdu, buffer, iso, lc);
         }
         send(apdu, length);
+    }
+
+    /** The answer behind the channel's protection, which a warning has too. */
+    private short protectedAnswer(APDU apdu, byte[] buffer, boolean iso, short lc) {
+        short warning;
+        try {
+            return channel.wrap(buffer, answer(apdu, buffer, iso, lc), Codes.SW_OK);
+        } catch (ISOException ended) {
+            warning = ended.getReason();
+        }
+        if (channel.rMac() && (short) (warning & FAMILY) == Codes.SW_VERIFY_FAILED) {
+            send(apdu, channel.wrap(buffer, (short) 0, warning));
+        }
+        ISOException.throwIt(warning);
+        return 0;
     }
 
     @Override
@@ -108,9 +124,9 @@ abstract class CardApplet extends Applet {
      * The length of the data field, all of which is in the buffer then. With T=0 a card does not see whether P3 is a length of data: it
      * is for the commands that have data. Elsewhere the runtime knows, and some refuse to receive where there is none.
      */
-    private static short receive(APDU apdu, byte[] buffer) {
+    static short receive(APDU apdu, byte[] buffer) {
         boolean t0 = (APDU.getProtocol() & APDU.PROTOCOL_TYPE_MASK) == APDU.PROTOCOL_T0;
-        if (t0 && (buffer[ISO7816.OFFSET_LC] == 0 || !hasData(buffer[ISO7816.OFFSET_INS]))) {
+        if (t0 && (buffer[ISO7816.OFFSET_LC] == 0 || !hasData(buffer[ISO7816.OFFSET_CLA], buffer[ISO7816.OFFSET_INS]))) {
             return 0;
         }
         try {
@@ -125,8 +141,9 @@ abstract class CardApplet extends Applet {
         }
     }
 
-    private static boolean hasData(byte ins) {
-        return ins != Codes.INS_GET_STATE && ins != Codes.INS_GET_CHALLENGE && ins != Codes.INS_READ_RECORD && ins != Codes.INS_GET_DATA;
+    private static boolean hasData(byte cla, byte ins) {
+        return (cla & SECURED) != 0
+            || ins != Codes.INS_GET_STATE && ins != Codes.INS_GET_CHALLENGE && ins != Codes.INS_READ_RECORD && ins != Codes.INS_GET_DATA;
     }
 
     /** Begins an FCI template around a SELECT record at the start of the buffer (REQ-SEL-1). Where the record goes. */

@@ -19,8 +19,8 @@ interface Channel {
     /** Takes the protection from a command in the APDU buffer: its length of data then. A status word where it is not as it must be. */
     short unwrap(byte[] buffer, short lc);
 
-    /** Protects an answer at the start of the APDU buffer, to go with 9000: its length then. */
-    short wrap(byte[] buffer, short length);
+    /** Protects an answer at the start of the APDU buffer, to go with 9000 or a warning: its length then. */
+    short wrap(byte[] buffer, short length, short sw);
 
     /** Whether a session is open. */
     boolean isOpen();

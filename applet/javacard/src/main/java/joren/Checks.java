@@ -69,7 +69,7 @@ final class Checks {
 
     /** 9404 when the hour is too far ahead of the last one (REQ-TRX-3). */
     static void time(byte[] state, short so, byte[] rules, short hour) {
-        if (Rank.timeJump(state, so, rules, (short) 0, hour)) {
+        if (Rank.timeJump(state, so, rules, hour)) {
             ISOException.throwIt(Codes.SW_TIME_JUMP);
         }
     }

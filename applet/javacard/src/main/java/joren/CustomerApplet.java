@@ -162,9 +162,9 @@ public final class CustomerApplet extends CardApplet {
             checkHolder();
         }
         customer.fetchSheet(customer.sheet());
-        Rank.readAt(scratch, sheet, memory.rules, (short) 0, hour);
+        Rank.readAt(scratch, sheet, memory.rules, hour);
         buffer[0] = scratch[(short) (sheet + Codes.STATE_RANK)];
-        short at = Util.setShort(buffer, (short) 1, Rank.score(scratch, sheet, memory.rules, (short) 0));
+        short at = Util.setShort(buffer, (short) 1, Rank.score(scratch, sheet, memory.rules));
         if (holders) {
             Sheet.roll(scratch, sheet, hour, Util.getShort(memory.limits, Codes.LIMITS_PERIOD_HOURS));
             at = Util.arrayCopyNonAtomic(scratch, (short) (sheet + Codes.STATE_VALUES), buffer, at, VALUES_SIZE);

@@ -44,10 +44,6 @@ final class CustomerMemory {
         keys[place] = new CardKey(bytes, cells.cacheStale, place, mac, alone);
     }
 
-    byte status() {
-        return cells.lifeCycle[0];
-    }
-
     short counter() {
         return Util.getShort(cells.counter, (short) 0);
     }

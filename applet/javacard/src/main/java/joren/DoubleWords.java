@@ -40,21 +40,33 @@ final class DoubleWords {
 
     /** a + b in place of a, in RAM; whether that was more than fits, and a is FFFFFFFF. */
     static boolean addSaturating(byte[] a, short ao, byte[] b, short bo) {
-        return addSaturating(a, ao, Util.getShort(b, bo), Util.getShort(b, (short) (bo + 2)));
-    }
-
-    /** The same for high and low words. */
-    static boolean addSaturating(byte[] a, short ao, short high, short low) {
+        short high = Util.getShort(b, bo);
+        short low = Util.getShort(b, (short) (bo + 2));
+        short highSum = (short) (Util.getShort(a, ao) + high);
         short lowSum = (short) (Util.getShort(a, (short) (ao + 2)) + low);
-        short carry = Words.below(lowSum, low) ? (short) 1 : (short) 0;
-        short before = Util.getShort(a, ao);
-        short highSum = (short) (before + high);
-        boolean over = Words.below(highSum, high);
-        highSum = (short) (highSum + carry);
-        over |= carry != 0 && highSum == 0;
+        boolean over = (short) (highSum ^ Words.SIGN) < (short) (high ^ Words.SIGN);
+        if ((short) (lowSum ^ Words.SIGN) < (short) (low ^ Words.SIGN)) {
+            highSum++;
+            over |= highSum == 0;
+        }
         Util.setShort(a, ao, over ? Words.MOST : highSum);
         Util.setShort(a, (short) (ao + 2), over ? Words.MOST : lowSum);
         return over;
+    }
+
+    /** a + word in place of a, in RAM, or FFFFFFFF. */
+    static void addSaturating(byte[] a, short ao, short word) {
+        short low = (short) (ao + 2);
+        short sum = (short) (Util.getShort(a, low) + word);
+        if ((short) (sum ^ Words.SIGN) < (short) (word ^ Words.SIGN)) {
+            short high = Util.getShort(a, ao);
+            if (high == Words.MOST) {
+                sum = Words.MOST;
+            } else {
+                Util.setShort(a, ao, (short) (high + 1));
+            }
+        }
+        Util.setShort(a, low, sum);
     }
 
     /** a - b in place of a, in RAM; b is not above a. */

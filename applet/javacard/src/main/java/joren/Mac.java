@@ -49,8 +49,23 @@ final class Mac {
     void sign(byte[] message, short offset, short length, byte[] mac, short macOffset) {
         if (chips) {
             signature.sign(message, offset, length, mac, macOffset);
-            return;
+        } else {
+            make(null, (short) 0, message, offset, length, mac, macOffset);
         }
+    }
+
+    /** The same of a message that has one block more before it, elsewhere in RAM. */
+    void sign(byte[] block, short blockOffset, byte[] message, short offset, short length, byte[] mac, short macOffset) {
+        if (chips) {
+            signature.update(block, blockOffset, BLOCK_SIZE);
+            signature.sign(message, offset, length, mac, macOffset);
+        } else {
+            make(block, blockOffset, message, offset, length, mac, macOffset);
+        }
+    }
+
+    /** The same by the chip's CBC-MAC; no block is null. */
+    private void make(byte[] block, short blockOffset, byte[] message, short offset, short length, byte[] mac, short macOffset) {
         short last = (short) ((short) (length - 1) & ~(BLOCK_SIZE - 1));
         short rest = (short) (length - last);
         Util.arrayFillNonAtomic(scratch, Transients.BLOCK, BLOCK_SIZE, (byte) 0);
@@ -62,6 +77,9 @@ final class Mac {
         }
         for (short at = 0; at < rest; at++) {
             scratch[(short) (Transients.BLOCK + at)] ^= message[(short) (offset + last + at)];
+        }
+        if (block != null) {
+            signature.update(block, blockOffset, BLOCK_SIZE);
         }
         if (last > 0) {
             signature.update(message, offset, last);

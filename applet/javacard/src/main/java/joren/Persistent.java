@@ -40,6 +40,10 @@ final class Persistent {
     final byte[] keyLoadMaster0;
     final byte[] keyLoadMaster1;
 
+    /** What the applet's own secure channel keeps, in a build that has one. */
+    final byte[] channelKeys;
+    final byte[] channelCounter;
+
     /** For each key whether its key object has to be loaded from its bytes. */
     final byte[] cacheStale;
 
@@ -66,6 +70,9 @@ final class Persistent {
 
         log = customer ? new byte[Codes.LOG_RECORDS * Codes.RECORD_SIZE] : new byte[Codes.SHOP_LOG_RECORDS * SHOP_LOG_RECORD_SIZE];
         keyVersions = new byte[customer ? CUSTOMER_KEYS : SHOP_KEYS];
+        boolean own = PlatformChannel.KEYS_SIZE > 0;
+        channelKeys = own ? new byte[PlatformChannel.KEYS_SIZE] : null;
+        channelCounter = own ? new byte[PlatformChannel.COUNTER_SIZE] : null;
         cacheStale = new byte[customer ? CUSTOMER_KEYS : SHOP_KEYS];
     }
 }

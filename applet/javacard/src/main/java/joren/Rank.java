@@ -3,7 +3,7 @@ package joren;
 import javacard.framework.Util;
 
 /**
- * The rank arithmetic of docs/spec/rank.md on records as they are: state, rules and order, each with its offset.
+ * The rank arithmetic of docs/spec/rank.md on records as they are: rules, and state and order with their offsets.
  *
  * How it works. A purchase changes a state that the caller has copied to RAM, in place, step by step. Nothing is wider than a word, and no
  * word is kept but on the stack. What a card reads at a later hour is the first three steps alone.
@@ -16,6 +16,8 @@ final class Rank {
     private static final short X1 = 10;
 
     private static final short VALUE_SIZE = 4;
+    /** Of a number of steps what is less than a half-life. */
+    private static final short STEPS = 63;
     private static final short SHARE_MAX = 256;
 
     /** T[j] of REQ-RANK-09, less 65536, which leaves the same 16 bits. */
@@ -65,17 +67,17 @@ final class Rank {
     }
 
     /** Whether the hour is too far ahead of the newest one of a state that has been used (REQ-RANK-07, REQ-TRX-3). */
-    static boolean timeJump(byte[] state, short so, byte[] rules, short ro, short hour) {
+    static boolean timeJump(byte[] state, short so, byte[] rules, short hour) {
         short last = Util.getShort(state, (short) (so + Codes.STATE_LAST_HOUR));
         return Util.getShort(state, (short) (so + Codes.STATE_VISITS)) != 0 && Words.below(last, hour)
-            && Words.below(Util.getShort(rules, (short) (ro + Codes.RULES_JUMP_MAX_HOURS)), (short) (hour - last));
+            && Words.below(Util.getShort(rules, Codes.RULES_JUMP_MAX_HOURS), (short) (hour - last));
     }
 
     /**
-     * A purchase (REQ-RANK-06) by the first 8 bytes of an order, at an hour that is no time jump: changes the state, in RAM, and returns
-     * the points granted, u16.
+     * A purchase (REQ-RANK-06) by the first 8 bytes of an order, at an hour that is no time jump: changes the state, in RAM, writes its score
+     * to a place in the same array, and returns the points granted, u16.
      */
-    static short purchase(byte[] state, short so, byte[] rules, short ro, byte[] order, short oo) {
+    static short purchase(byte[] state, short so, byte[] rules, byte[] order, short oo, short scoreAt) {
         short hour = Util.getShort(order, oo);
         if (Util.getShort(state, (short) (so + Codes.STATE_VISITS)) == 0) {
             Util.setShort(state, (short) (so + Codes.STATE_FIRST_HOUR), hour);
@@ -83,19 +85,20 @@ final class Rank {
             Util.setShort(state, (short) (so + Codes.STATE_VISIT_HOUR), hour);
             Util.setShort(state, (short) (so + Codes.STATE_RANK_HOUR), hour);
         } else {
-            hour = readAt(state, so, rules, ro, hour);
+            hour = readAt(state, so, rules, hour);
         }
-        short points = earn(state, so, rules, ro, order, oo);
-        boolean counted = visit(state, so, Util.getShort(rules, (short) (ro + Codes.RULES_VISIT_GAP_HOURS)), hour);
-        deposit(state, so, rules, ro, order, oo, counted);
-        climb(state, so, rules, ro, hour);
+        short points = earn(state, so, rules, order, oo);
+        boolean counted = visit(state, so, Util.getShort(rules, Codes.RULES_VISIT_GAP_HOURS), hour);
+        short score = deposit(state, so, rules, order, oo, counted);
+        Util.setShort(state, scoreAt, score);
+        climb(state, so, rules, (short) (score ^ Words.SIGN), hour);
         return points;
     }
 
     /** The score of the values as they are, u16 (REQ-RANK-16). */
-    static short score(byte[] state, short so, byte[] rules, short ro) {
+    static short score(byte[] state, short so, byte[] rules) {
         short total = 0;
-        short slot = (short) (ro + Codes.RULES_SLOTS + Codes.SLOT_SHARE);
+        short slot = (short) (Codes.RULES_SLOTS + Codes.SLOT_SHARE);
         short end = (short) (so + Codes.STATE_SIZE);
         for (short at = (short) (so + Codes.STATE_VALUES); at < end; at += VALUE_SIZE) {
             short share = Util.getShort(rules, slot);
@@ -109,52 +112,48 @@ final class Rank {
 
     /**
      * Steps 1 to 3: makes the state, in RAM, what a purchase at this hour would start from (REQ-RANK-17), last_hour with it, and returns
-     * the hour that takes its place. A state that has not been used stays as it is.
+     * the hour that takes its place. A state that has not been used stays as it is. The steps of a value, G(last + gap) - G(last) of
+     * REQ-RANK-08, are the upper word of gap * rate and the carry of the lower words.
      */
-    static short readAt(byte[] state, short so, byte[] rules, short ro, short hour) {
+    static short readAt(byte[] state, short so, byte[] rules, short hour) {
         short last = Util.getShort(state, (short) (so + Codes.STATE_LAST_HOUR));
         if (Util.getShort(state, (short) (so + Codes.STATE_VISITS)) == 0) {
             return hour;
         }
-        if (Words.below(hour, last)) {
+        if ((short) (hour ^ Words.SIGN) < (short) (last ^ Words.SIGN)) {
             hour = last;
         }
         short gap = (short) (hour - last);
         if (gap != 0) {
-            short slot = (short) (ro + Codes.RULES_SLOTS);
+            short slot = Codes.RULES_SLOTS;
             short end = (short) (so + Codes.STATE_SIZE);
             for (short at = (short) (so + Codes.STATE_VALUES); at < end; at += VALUE_SIZE) {
                 short rate = Util.getShort(rules, slot);
                 if (rate != 0) {
-                    age(state, at, rate, last, gap);
+                    short steps = Words.upper(gap, rate);
+                    short low = (short) (gap * rate);
+                    if ((short) ((low + last * rate) ^ Words.SIGN) < (short) (low ^ Words.SIGN)) {
+                        steps++;
+                    }
+                    if ((steps & STEPS) != 0) {
+                        fall(state, at, FALL_FACTORS[(short) (steps & STEPS)]);
+                    }
+                    if ((steps & ~STEPS) != 0) {
+                        halve(state, at, (short) ((steps >> 6) & 0x3FF));
+                    }
                 }
                 slot += Codes.SLOT_SIZE;
             }
             Util.setShort(state, (short) (so + Codes.STATE_LAST_HOUR), hour);
         }
-        settle(state, so, rules, ro, hour, gap);
+        settle(state, so, rules, hour, gap);
         return hour;
     }
 
-    /** REQ-RANK-08, REQ-RANK-09. G(last + gap) - G(last) is the upper word of gap * rate, and the carry of the lower words. */
-    private static void age(byte[] state, short at, short rate, short last, short gap) {
-        short steps = Words.upper(gap, rate);
-        short low = (short) (gap * rate);
-        if ((short) ((low + last * rate) ^ Words.SIGN) < (short) (low ^ Words.SIGN)) {
-            steps++;
-        }
-        short factor = FALL_FACTORS[(short) (steps & 63)];
-        if (factor != 0) {
-            fall(state, at, (short) ((factor >> 8) & Words.BYTE), (short) (factor & Words.BYTE));
-        }
-        short halvings = (short) ((steps >> 6) & 0x3FF);
-        if (halvings != 0) {
-            halve(state, at, halvings);
-        }
-    }
-
     /** value * factor >> 16, byte after byte from the lowest: what is carried is at most 65535 each time. */
-    private static void fall(byte[] state, short at, short factorHigh, short factorLow) {
+    private static void fall(byte[] state, short at, short factor) {
+        short factorHigh = (short) ((factor >> 8) & Words.BYTE);
+        short factorLow = (short) (factor & Words.BYTE);
         short digit = (short) (state[(short) (at + 3)] & Words.BYTE);
         short carry = (short) (digit * factorHigh + (((short) (digit * factorLow) >> 8) & Words.BYTE));
         digit = (short) (state[(short) (at + 2)] & Words.BYTE);
@@ -189,15 +188,15 @@ final class Rank {
     }
 
     /** REQ-RANK-10: one rank, and one more for each whole hold that the gap has beyond the first. */
-    private static void settle(byte[] state, short so, byte[] rules, short ro, short hour, short gap) {
+    private static void settle(byte[] state, short so, byte[] rules, short hour, short gap) {
         byte rank = state[(short) (so + Codes.STATE_RANK)];
-        short hold = Util.getShort(rules, (short) (ro + Codes.RULES_HOLD_HOURS));
+        short hold = Util.getShort(rules, Codes.RULES_HOLD_HOURS);
         if (rank == 0 || Words.below((short) (hour - Util.getShort(state, (short) (so + Codes.STATE_RANK_HOUR))), hold)) {
             return;
         }
-        short score = score(state, so, rules, ro);
+        short score = score(state, so, rules);
         short left = Words.below(gap, hold) ? 0 : (short) (gap - hold);
-        while (rank > 0 && Words.below(score, Util.getShort(rules, (short) (ro + Codes.RULES_KEEP + 2 * rank)))) {
+        while (rank > 0 && Words.below(score, Util.getShort(rules, (short) (Codes.RULES_KEEP + 2 * rank)))) {
             rank--;
             Util.setShort(state, (short) (so + Codes.STATE_RANK_HOUR), hour);
             if (Words.below(left, hold)) {
@@ -209,8 +208,8 @@ final class Rank {
     }
 
     /** REQ-RANK-11, REQ-RANK-12. */
-    private static short earn(byte[] state, short so, byte[] rules, short ro, byte[] order, short oo) {
-        short rate = rate(Util.getShort(rules, (short) (ro + Codes.RULES_RATE_BP + 2 * state[(short) (so + Codes.STATE_RANK)])),
+    private static short earn(byte[] state, short so, byte[] rules, byte[] order, short oo) {
+        short rate = rate(Util.getShort(rules, (short) (Codes.RULES_RATE_BP + 2 * state[(short) (so + Codes.STATE_RANK)])),
             (short) (order[(short) (oo + Codes.ORDER_FACTOR_TENTHS)] & Words.BYTE));
         short carry = Util.getShort(state, (short) (so + Codes.STATE_CARRY));
         short high = Util.getShort(order, (short) (oo + Codes.ORDER_AMOUNT));
@@ -218,7 +217,7 @@ final class Rank {
         short top = 0;
         short middle = Words.upper(low, rate);
         short bottom = (short) (low * rate + carry);
-        if (Words.below(bottom, carry)) {
+        if ((short) (bottom ^ Words.SIGN) < (short) (carry ^ Words.SIGN)) {
             middle++;
         }
         if (high != 0) {
@@ -229,11 +228,11 @@ final class Rank {
                 top++;
             }
         }
-        short points = Util.getShort(rules, (short) (ro + Codes.RULES_POINTS_CAP));
+        short points = Util.getShort(rules, Codes.RULES_POINTS_CAP);
         carry = 0;
         if (top == 0 && middle >= 0 && middle < CARRY_DIVISOR) {
             short quotient = quotient(middle, bottom);
-            if (!Words.below(points, quotient)) {
+            if ((short) (points ^ Words.SIGN) >= (short) (quotient ^ Words.SIGN)) {
                 points = quotient;
                 carry = (short) (bottom - quotient * CARRY_DIVISOR);
             }
@@ -284,30 +283,42 @@ final class Rank {
         return true;
     }
 
-    /** REQ-RANK-14. */
-    private static void deposit(byte[] state, short so, byte[] rules, short ro, byte[] order, short oo, boolean counted) {
+    /** REQ-RANK-14; the score of the new values. */
+    private static short deposit(byte[] state, short so, byte[] rules, byte[] order, short oo, boolean counted) {
         short category = (short) (1 << order[(short) (oo + Codes.ORDER_CATEGORY)]);
-        short amount = units(order, (short) (oo + Codes.ORDER_AMOUNT), rules[(short) (ro + Codes.RULES_AMOUNT_SHIFT)]);
-        short slot = (short) (ro + Codes.RULES_SLOTS);
+        short most = units(order, (short) (oo + Codes.ORDER_AMOUNT), rules[Codes.RULES_AMOUNT_SHIFT]);
+        short mostOrdered = (short) (most ^ Words.SIGN);
+        short total = 0;
+        short slot = Codes.RULES_SLOTS;
         short end = (short) (so + Codes.STATE_SIZE);
         for (short at = (short) (so + Codes.STATE_VALUES); at < end; at += VALUE_SIZE) {
+            short high = Util.getShort(state, at);
             if ((Util.getShort(rules, (short) (slot + Codes.SLOT_CATEGORIES)) & category) != 0) {
                 short units = Util.getShort(rules, (short) (slot + Codes.SLOT_CAP));
-                if ((short) (amount ^ Words.SIGN) < (short) (units ^ Words.SIGN)) {
-                    units = amount;
+                if (mostOrdered < (short) (units ^ Words.SIGN)) {
+                    units = most;
                 }
                 if (counted) {
-                    units = Words.addSaturating(units, Util.getShort(rules, (short) (slot + Codes.SLOT_VISIT)));
+                    short visit = Util.getShort(rules, (short) (slot + Codes.SLOT_VISIT));
+                    units += visit;
+                    if ((short) (units ^ Words.SIGN) < (short) (visit ^ Words.SIGN)) {
+                        units = Words.MOST;
+                    }
                 }
-                short high = (short) (Util.getShort(state, at) + units);
+                high += units;
                 if ((short) (high ^ Words.SIGN) < (short) (units ^ Words.SIGN)) {
                     high = Words.MOST;
                     Util.setShort(state, (short) (at + 2), Words.MOST);
                 }
                 Util.setShort(state, at, high);
             }
+            short share = Util.getShort(rules, (short) (slot + Codes.SLOT_SHARE));
+            if (share != 0) {
+                total = Words.addSaturating(total, Words.part(high, share));
+            }
             slot += Codes.SLOT_SIZE;
         }
+        return total;
     }
 
     /** The amount >> shift, or 65535 where it is more, which no cap is above. */
@@ -323,11 +334,10 @@ final class Rank {
         return Words.shiftRight(high, shift) == 0 ? (short) (Words.shiftRight(low, shift) | (high << (short) (16 - shift))) : Words.MOST;
     }
 
-    /** REQ-RANK-15. */
-    private static void climb(byte[] state, short so, byte[] rules, short ro, short hour) {
-        short score = (short) (score(state, so, rules, ro) ^ Words.SIGN);
+    /** REQ-RANK-15; the score with its sign turned over, for comparing. */
+    private static void climb(byte[] state, short so, byte[] rules, short score, short hour) {
         byte level = RANK_MAX;
-        short at = (short) (ro + Codes.RULES_CLIMB + 2 * RANK_MAX);
+        short at = Codes.RULES_CLIMB + 2 * RANK_MAX;
         while (score < (short) (Util.getShort(rules, at) ^ Words.SIGN)) {
             level--;
             at -= 2;

@@ -26,7 +26,7 @@ final class Sheet {
     }
 
     static void earn(byte[] sheet, short at, short points) {
-        DoubleWords.addSaturating(sheet, (short) (at + Codes.SHEET_POINTS_NOW), (short) 0, points);
+        DoubleWords.addSaturating(sheet, (short) (at + Codes.SHEET_POINTS_NOW), points);
     }
 
     /** Takes points, the oldest first; 9401 if there are too few (REQ-PTS-2). `rest`: 4 bytes of RAM to compute in. */

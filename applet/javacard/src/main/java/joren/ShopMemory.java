@@ -104,7 +104,7 @@ final class ShopMemory {
 
     /** Adds 1 to a count of the sheet in the scratch, which stops at its most. */
     void count(short field) {
-        DoubleWords.addSaturating(ram.scratch, (short) (SHEET + field), (short) 0, (short) 1);
+        DoubleWords.addSaturating(ram.scratch, (short) (SHEET + field), (short) 1);
     }
 
     /** The next sequence, u32: terminal, and the count of the sheet in force. Where it ends. */

@@ -39,6 +39,7 @@ final class ShopOrders {
     private static final short MESSAGE_STATE = Transients.MESSAGE + 42;
     private static final short COMMIT_END = MESSAGE_STATE + Codes.STATE_SIZE;
 
+    private static final short SCORE = ShopMemory.ENTRY + Codes.ENTRY_SCORE;
     private static final short POINTS = ShopMemory.ENTRY + Codes.ENTRY_POINTS;
     private static final short POINTS_LEFT = ShopMemory.SHEET + Codes.SHOP_SHEET_POINTS_LEFT;
     private static final short MONEY_LEFT = ShopMemory.SHEET + Codes.SHOP_SHEET_MONEY_LEFT_MINOR;
@@ -92,7 +93,7 @@ final class ShopOrders {
         entry();
         scratch[at] = cells.rules[Codes.RULES_RULES_VERSION];
         Util.arrayCopyNonAtomic(buffer, STATE, scratch, MESSAGE_STATE, Codes.STATE_SIZE);
-        short points = Rank.purchase(scratch, MESSAGE_STATE, cells.rules, (short) 0, buffer, COMPUTE_ORDER);
+        short points = Rank.purchase(scratch, MESSAGE_STATE, cells.rules, buffer, COMPUTE_ORDER, SCORE);
         Util.setShort(scratch, MESSAGE_POINTS, points);
         expect(points);
         take(POINTS_LEFT, POINTS);
@@ -150,12 +151,10 @@ final class ShopOrders {
         Util.arrayFillNonAtomic(scratch, at, (short) (Codes.ENTRY_SIZE - Codes.ENTRY_RANK), (byte) 0);
     }
 
-    /** What the customer card's outcome has to say of the state that was computed. */
+    /** What the customer card's outcome has to say of the state that was computed; the score is there. */
     private void expect(short points) {
-        short at = ShopMemory.ENTRY + Codes.ENTRY_RANK;
-        scratch[at++] = scratch[(short) (MESSAGE_STATE + Codes.STATE_RANK)];
-        scratch[at++] = cells.rules[Codes.RULES_RULES_VERSION];
-        Util.setShort(scratch, at, Rank.score(scratch, MESSAGE_STATE, cells.rules, (short) 0));
+        scratch[ShopMemory.ENTRY + Codes.ENTRY_RANK] = scratch[MESSAGE_STATE + Codes.STATE_RANK];
+        scratch[ShopMemory.ENTRY + Codes.ENTRY_RULES_VERSION] = cells.rules[Codes.RULES_RULES_VERSION];
         Util.setShort(scratch, (short) (POINTS + 2), points);
     }
 

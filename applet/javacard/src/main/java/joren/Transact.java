@@ -25,6 +25,7 @@ final class Transact {
     private static final short ORDER = Transients.RECORD + Codes.RECORD_ORDER;
     private static final short AMOUNT = ORDER + Codes.ORDER_AMOUNT;
     private static final short OUTCOME = Transients.RECORD + Codes.RECORD_OUTCOME;
+    private static final short SCORE = OUTCOME + Codes.OUTCOME_SCORE;
     private static final short POINTS = OUTCOME + Codes.OUTCOME_POINTS;
     /** Amount, category, factor and shop: what a void names again. */
     private static final short NAMED_SIZE = Codes.ORDER_SEQUENCE - Codes.ORDER_AMOUNT;
@@ -80,7 +81,7 @@ final class Transact {
         memory.fetchSheet(memory.sheet());
         if (earns(kind)) {
             checkEarning(kind);
-            short points = Rank.purchase(scratch, SHEET, cells.rules, (short) 0, scratch, ORDER);
+            short points = Rank.purchase(scratch, SHEET, cells.rules, scratch, ORDER, SCORE);
             return earn(buffer, kind, points);
         }
         return move(buffer, kind);
@@ -104,6 +105,7 @@ final class Transact {
             ISOException.throwIt(Codes.SW_WRONG_DATA);
         }
         Util.arrayCopyNonAtomic(buffer, COMMIT_STATE, scratch, SHEET, Codes.STATE_SIZE);
+        score();
         return earn(buffer, kind, points);
     }
 
@@ -175,7 +177,13 @@ final class Transact {
             Sheet.redeem(scratch, SHEET, scratch, AMOUNT, CustomerMemory.REST);
             DoubleWords.copy(scratch, AMOUNT, scratch, POINTS);
         }
+        score();
         return finish(buffer, usesPin);
+    }
+
+    /** The score of the sheet's state, where Rank has not told it. */
+    private void score() {
+        Util.setShort(scratch, SCORE, Rank.score(scratch, SHEET, cells.rules));
     }
 
     private void roll() {
@@ -204,6 +212,7 @@ final class Transact {
         }
         memory.fetchSheet(memory.sheetBefore());
         DoubleWords.copy(cells.log, (short) (last + Codes.RECORD_OUTCOME + Codes.OUTCOME_POINTS), scratch, POINTS);
+        score();
         return finish(buffer, false);
     }
 
@@ -211,7 +220,6 @@ final class Transact {
     private short finish(byte[] buffer, boolean usesPin) {
         scratch[OUTCOME + Codes.OUTCOME_RANK] = scratch[SHEET + Codes.STATE_RANK];
         scratch[OUTCOME + Codes.OUTCOME_RULES_VERSION] = cells.rules[Codes.RULES_RULES_VERSION];
-        Util.setShort(scratch, (short) (OUTCOME + Codes.OUTCOME_SCORE), Rank.score(scratch, SHEET, cells.rules, (short) 0));
         short balance = (short) (OUTCOME + Codes.OUTCOME_POINTS_BALANCE);
         DoubleWords.copy(scratch, (short) (SHEET + Codes.SHEET_POINTS_NOW), scratch, balance);
         DoubleWords.addSaturating(scratch, balance, scratch, (short) (SHEET + Codes.SHEET_POINTS_BEFORE));

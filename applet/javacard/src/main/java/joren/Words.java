@@ -47,6 +47,9 @@ final class Words {
 
     /** number / divisor; the divisor is not 0. */
     static short whole(short number, short divisor) {
+        if (number >= 0 && divisor > 0) {
+            return (short) (number / divisor);
+        }
         if (divisor < 0) {
             return below(number, divisor) ? (short) 0 : (short) 1;
         }

@@ -15,6 +15,9 @@ import org.globalplatform.SecureChannel;
  * own in front, which opens sessions and takes off and puts on the protection itself; unwrap then clears the bit in CLA, and no more.
  */
 final class PlatformChannel implements Channel {
+    static final short KEYS_SIZE = 0;
+    static final short COUNTER_SIZE = 0;
+
     private static final byte CLA_OPEN = (byte) 0x80;
     private static final byte CLA_SECURED = (byte) 0x84;
     private static final byte SECURED = 0x04;
@@ -22,7 +25,8 @@ final class PlatformChannel implements Channel {
     private static final byte INITIALIZE_UPDATE = 0x50;
     private static final byte EXTERNAL_AUTHENTICATE = (byte) 0x82;
 
-    PlatformChannel(byte[] parameters, short offset, short length) {
+    /** It takes no install parameters. */
+    PlatformChannel(Persistent cells, Transients ram, byte[] parameters, short offset, short length) {
         if (length != 0) {
             ISOException.throwIt(Codes.SW_WRONG_DATA);
         }
@@ -63,11 +67,11 @@ final class PlatformChannel implements Channel {
     }
 
     @Override
-    public short wrap(byte[] buffer, short length) {
+    public short wrap(byte[] buffer, short length, short sw) {
         if (!has(SecureChannel.R_MAC)) {
             return length;
         }
-        Util.setShort(buffer, length, Codes.SW_OK);
+        Util.setShort(buffer, length, sw);
         return GPSystem.getSecureChannel().wrap(buffer, (short) 0, (short) (length + 2));
     }
 

@@ -28,27 +28,28 @@ public final class RankStream {
         DataOutputStream out = new DataOutputStream(new BufferedOutputStream(System.out, 1 << 16));
         Method validState = method("validState", byte[].class, short.class);
         Method validRules = method("validRules", byte[].class, short.class);
-        Method timeJump = method("timeJump", byte[].class, short.class, byte[].class, short.class, short.class);
-        Method purchase = method("purchase", byte[].class, short.class, byte[].class, short.class, byte[].class, short.class);
-        Method readAt = method("readAt", byte[].class, short.class, byte[].class, short.class, short.class);
-        Method score = method("score", byte[].class, short.class, byte[].class, short.class);
+        Method timeJump = method("timeJump", byte[].class, short.class, byte[].class, short.class);
+        Method purchase = method("purchase", byte[].class, short.class, byte[].class, byte[].class, short.class, short.class);
+        Method readAt = method("readAt", byte[].class, short.class, byte[].class, short.class);
+        Method score = method("score", byte[].class, short.class, byte[].class);
         byte[] all = new byte[ORDER + 8];
         short at = AT;
-        short rules = RULES;
+        byte[] rules = new byte[80];
         while (read(in, all)) {
             byte[] answer = new byte[71];
             short hour = (short) ((all[ORDER] << 8) | (all[ORDER + 1] & 0xFF));
-            if ((boolean) validState.invoke(null, all, at) && (boolean) validRules.invoke(null, all, rules)) {
+            if ((boolean) validState.invoke(null, all, at) && (boolean) validRules.invoke(null, all, (short) RULES)) {
+                System.arraycopy(all, RULES, rules, 0, rules.length);
                 byte[] before = Arrays.copyOf(all, all.length);
-                readAt.invoke(null, before, at, before, rules, hour);
+                readAt.invoke(null, before, at, rules, hour);
                 System.arraycopy(before, AT, answer, 37, 32);
-                put(answer, 69, (short) score.invoke(null, before, at, before, rules));
+                put(answer, 69, (short) score.invoke(null, before, at, rules));
                 answer[0] = 1;
-                if (!(boolean) timeJump.invoke(null, all, at, all, rules, hour)) {
+                if (!(boolean) timeJump.invoke(null, all, at, rules, hour)) {
                     answer[0] = 2;
-                    put(answer, 33, (short) purchase.invoke(null, all, at, all, rules, all, (short) ORDER));
+                    put(answer, 33, (short) purchase.invoke(null, all, at, rules, all, (short) ORDER, (short) 0));
                     System.arraycopy(all, AT, answer, 1, 32);
-                    put(answer, 35, (short) score.invoke(null, all, at, all, rules));
+                    System.arraycopy(all, 0, answer, 35, 2);
                 }
             }
             out.write(answer);
