@@ -99,9 +99,9 @@ def main() -> None:
     """Writes the page's generated parts anew."""
     text = PAGE.read_text(encoding="utf-8")
     for name, section in sections().items():
-        begin, end = f"<!-- generated: {name} -->\n", "\n<!-- end -->"
+        begin, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
         before, _, rest = text.partition(begin)
-        text = before + begin + section + end + rest.partition(end)[2]
+        text = f"{before}{begin}{section}\n{end}{rest.partition(end)[2]}"
     PAGE.write_text(text, encoding="utf-8")
 
 

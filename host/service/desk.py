@@ -204,7 +204,7 @@ class Desk:
             told = {"reference": reference, "reader": station.name, "state": row.fate.value}
             if row.fate is not Fate.COMMITTED:
                 return {**told, "transaction": row_fields(row)}
-            granted = await asyncio.to_thread(station.till.outcome, reference)
+            granted = await asyncio.to_thread(station.books.outcome, reference)
             if isinstance(granted, Granted):
                 return {**told, "sale": sale_fields(granted, station.name)}
         if reference in self._failed:
@@ -275,7 +275,7 @@ class Desk:
                 if found is not None and found[0] is not station:
                     raise _elsewhere(reference, found[0])
                 if found is not None and found[1].fate is Fate.COMMITTED:
-                    return run(make(station.till), {})  # its result is in the journal: this dialog asks no card
+                    return run(make(station.books), {})  # its result is in the journal: this dialog asks no card
                 if in_hand.given_up:
                     raise Problem("cancelled", "the sale was given up before a card came")
                 in_hand.job = station.submit(make)
