@@ -19,13 +19,15 @@ import org.objectweb.asm.tree.LookupSwitchInsnNode;
 import org.objectweb.asm.tree.MethodInsnNode;
 import org.objectweb.asm.tree.MethodNode;
 import org.objectweb.asm.tree.TableSwitchInsnNode;
+import org.objectweb.asm.tree.VarInsnNode;
 
 /**
  * Redirects an applet's stores, and what it asks of the API for its memory, to Hook; on demand counts its bytecodes, basic block by basic block.
  * Each instruction gives way to one call with the same effect on the stack, so the frames of the class stay true. Static initializers stay as
  * they are: a card has run them when the package was loaded.
  *
- * What is counted is the class file's bytecodes without I2S, which a Java Card does not have: there a short is what it computes with.
+ * What is counted is what a Java Card would run of them: without I2S, as there a short is what it computes with, and with a field of `this` read
+ * by one bytecode (getfield_T_this).
  */
 final class Weave {
     private static final String HOOK = "joren/harness/Hook";
@@ -123,7 +125,7 @@ final class Weave {
         AbstractInsnNode[] all = method.instructions.toArray();
         for (int index = all.length - 1; index >= 0; index--) {
             AbstractInsnNode one = all[index];
-            if (one.getOpcode() >= 0 && one.getOpcode() != Opcodes.I2S) {
+            if (one.getOpcode() >= 0 && one.getOpcode() != Opcodes.I2S && !isThisOfField(one)) {
                 block++;
             }
             if (index == 0 || leaders.contains(one)) {
@@ -133,6 +135,11 @@ final class Weave {
                 block = 0;
             }
         }
+    }
+
+    private static boolean isThisOfField(AbstractInsnNode one) {
+        return one.getOpcode() == Opcodes.ALOAD && ((VarInsnNode) one).var == 0 && one.getNext() != null
+            && one.getNext().getOpcode() == Opcodes.GETFIELD;
     }
 
     /** Labels that are jumped to, and what stands behind a jump or a return. */
