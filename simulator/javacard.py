@@ -5,7 +5,7 @@ commands that memory is the truth: where its cells are not what the machine last
 begins and commits in the machine comes back as a log, and is done again on the memory, which so counts, journals, wears and loses its power
 as for the model. Both sides number the writes alike, so a power cut happens in the machine itself, and again here.
 
-RAM is in the machine. A cell of each kind of RAM says whether it is alive; where the chip has cleared it, the machine is told to. An
+RAM is in the machine. A mark for each kind of RAM says whether it is alive; where the chip has cleared it, the machine is told to. An
 instance that is not in the machine (not yet, or not in this one any more) is made anew there. One whose RAM was alive when its machine
 died has lost it as by a loss of power, and says so: `JvmLost`.
 """
@@ -33,7 +33,6 @@ DESELECT, RESET, SELECT, KEEP_NON_ATOMIC, LOAD, T0 = 0x01, 0x02, 0x04, 0x08, 0x1
 WRITE, WRITE_NON_ATOMIC, WRITE_INTERNAL, BEGIN, COMMIT, ABORT, MAC, SET_KEY = range(1, 9)
 SECURE_MESSAGING = 0x04
 OPEN, C_MAC, C_DECRYPTION, R_MAC = 0x80, 0x01, 0x02, 0x10
-ALIVE = b"\x01"
 HEAD = Struct(">BIBBi")
 U16 = Struct(">H")
 TWO = Struct(">HH")
@@ -183,8 +182,9 @@ class JavaApplet:
             address = seat.region(region.name, region.size, region.secrecy).address
             start = address if number == 0 else start
         self._start, self._size = start, len(layout.cells)
-        self._ram = seat.transient("ram", max(layout.deselect_bytes, 1))
-        self._lasting = seat.transient("lasting", max(layout.reset_bytes, 1), until=Until.RESET)
+        seat.transient("ram", layout.deselect_bytes)
+        seat.transient("lasting", layout.reset_bytes, until=Until.RESET)
+        self._ram, self._lasting = seat.mark(Until.DESELECT), seat.mark(Until.RESET)
         seat.nvm_bytes += layout.internal_bytes
         self.jvm = the_jvm(java_class.channel)
         self._number = 0
@@ -205,7 +205,7 @@ class JavaApplet:
     @property
     def has_ram(self) -> bool:
         """Whether the machine holds RAM of it that is alive."""
-        return self._lasting.get(0, 1) == ALIVE
+        return self._lasting.alive
 
     def select(self, command: Command) -> Response:
         """Answers the SELECT that chose it."""
@@ -237,13 +237,13 @@ class JavaApplet:
                 answer = self.jvm.exchange(frame, self._ask)
             except JvmDied as error:
                 raise JvmLost(f"{error}; the card is as before the command") from error
-        self._ram.put(0, ALIVE)
-        self._lasting.put(0, ALIVE)
+        self._ram.set()
+        self._lasting.set()
         return self._take(answer)
 
     def _frame(self, command: Command, flags: int) -> bytes:
         memory, cells, loaded = self._memory, self.cells, b""
-        if self._ram.get(0, 1) != ALIVE:
+        if not self._ram.alive:
             flags |= DESELECT
         if memory.keep_non_atomic:
             flags |= KEEP_NON_ATOMIC
@@ -305,6 +305,8 @@ class JavaApplet:
         size = int.from_bytes(answer[1:3])
         told, log = answer[3 : 3 + size], answer[3 + size :]
         self.bytecodes = int.from_bytes(log[:2])
+        if self.java_class.counting and self._memory.work is not None:
+            self._memory.work.append((Op.BYTECODES, self.bytecodes))
         if answer[0] == CUT:
             self._known = told
         full = self._replay(log[2:])
