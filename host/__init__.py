@@ -12,6 +12,10 @@ from .journal import Journal, Row
 from .kiosk import CustomerView, HolderView, read_receipts, view_customer, view_holder
 from .masters import Masters
 from .offers import Offer, Offers
+from .pcsc import PcscCard, PcscReader, find_reader
+from .pcsc_api import Disposition, Share, WireProtocol
+from .pcsc_errors import ReaderError, ReaderLost
+from .pcsc_readers import ReaderState, list_readers
 from .pin import change_pin, unblock_pin
 from .product import DEFAULT_PRODUCT, Product
 from .record import Recorder
@@ -34,6 +38,7 @@ __all__ = [
     "Detail",
     "Dialog",
     "DialogError",
+    "Disposition",
     "Diverged",
     "Done",
     "Fate",
@@ -49,12 +54,18 @@ __all__ = [
     "Masters",
     "Offer",
     "Offers",
+    "PcscCard",
+    "PcscReader",
     "Product",
+    "ReaderError",
+    "ReaderLost",
+    "ReaderState",
     "Receipt",
     "Recorder",
     "Replay",
     "Row",
     "Settled",
+    "Share",
     "ShopCardHolder",
     "Slot",
     "SoftwareKeys",
@@ -62,12 +73,15 @@ __all__ = [
     "Till",
     "Vault",
     "VaultError",
+    "WireProtocol",
     "chained",
     "change_pin",
     "feed",
+    "find_reader",
     "in_thread",
     "issue_customer",
     "issue_shop",
+    "list_readers",
     "read_receipts",
     "replaying",
     "resume",

@@ -13,6 +13,7 @@ from cardkit import MASTERS, PROGRAMME, Shop
 from fakescard import FakeScard, FakeSlot
 from joren.apdu import Command, LinkLost, Response
 from joren.host import Granted, HostError, Journal, ShopCardHolder, SoftwareKeys, Till
+from joren.host.service import station as station_module
 from joren.host.service.pcsc import PcscTapReader, tap_readers
 from joren.host.service.problems import Problem
 from joren.host.service.station import Station
@@ -38,6 +39,12 @@ class Bench:
     def tells(self) -> tuple[str, Any]:
         event, fields = self.told.get(timeout=10)
         return event, fields.get("card_id")
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that is gone is looked for at once."""
+    monkeypatch.setattr(station_module, "LOOK_AGAIN_S", 0.01)
 
 
 @pytest.fixture

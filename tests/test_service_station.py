@@ -14,6 +14,7 @@ from cardkit import MASTERS, PROGRAMME
 from joren.apdu import Command, LinkLost, Response, Transmit
 from joren.host import Journal, JournalError, SoftwareKeys, Till
 from joren.host.dialog import Dialog, answered
+from joren.host.service import station as station_module
 from joren.host.service.events import Events, Listener
 from joren.host.service.problems import Problem, problem_of
 from joren.host.service.station import Station
@@ -67,6 +68,12 @@ class Bench:
 
     def problem(self, future: Future[Any]) -> str:
         return problem_of(future.exception(timeout=10) or AssertionError("it was done")).code
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that is gone is looked for at once."""
+    monkeypatch.setattr(station_module, "LOOK_AGAIN_S", 0.01)
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ class TillService:
             handler_cancellation=True,
             keepalive_timeout=self._limits.idle_s,
             lingering_time=1.0,
-            shutdown_timeout=2.0,
+            shutdown_timeout=min(2.0, self._limits.stop_s),
         )
 
     @property
