@@ -40,7 +40,10 @@ class SimulatedStation:
 
 
 class ReaderStation:
-    """A reader of PC/SC. A visit is for the card that came; one that stays in, or was changed for another, is no longer it."""
+    """A reader of PC/SC. A visit is for the card that came; one that stays in, or was changed for another, is no longer it.
+
+    A reader that is unplugged, or whose pcscd ended, is empty until it is back.
+    """
 
     def __init__(self, reader: PcscReader) -> None:
         self._reader = reader
@@ -48,8 +51,8 @@ class ReaderStation:
 
     def arrival(self) -> CardCame | None:
         """A card that came since the last one did."""
-        now = self._reader.state()
-        if not now.present or (self._came is not None and now.events == self._came.events):
+        now = self._state()
+        if now is None or not now.present or (self._came is not None and now.events == self._came.events):
             return None
         self._came = now
         return CardCame()
@@ -68,8 +71,17 @@ class ReaderStation:
 
     def present(self) -> bool:
         """Whether the card that came has been in ever since."""
-        now = self._reader.state()
-        return self._came is not None and now.present and now.events == self._came.events
+        now = self._state()
+        return now is not None and self._came is not None and now.present and now.events == self._came.events
+
+    def _state(self) -> ReaderState | None:
+        """None: the reader can not be used; when it is back, whatever is in it has come."""
+        try:
+            return self._reader.state()
+        except ReaderError:
+            self._reader.close()
+            self._came = None
+            return None
 
 
 def gone_from(station: Station) -> Watch:

@@ -55,6 +55,22 @@ def test_one_card_after_the_other(pcscd: PcscdKit, tmp_path: Path) -> None:
         assert visit.screen.text == ""
 
 
+def test_a_pcscd_that_ends_logs_out_and_the_kiosk_goes_on_when_it_is_back(pcscd: PcscdKit, tmp_path: Path) -> None:
+    pcscd.slot(holder(1).chip).insert()
+    with session(tmp_path, "kiosk", f"pcsc:{pcscd.names[0]}", *NOW, environment=pcscd.pcscd.environment) as visit:
+        visit.wait("card C000000000000001", "Your PIN:")
+        visit.enter(DIGITS)
+        visit.wait("Last used", ">")
+        pcscd.pcscd.stop()
+        assert "Last used" not in visit.wait("The card was taken out. You are logged out.")
+        visit.enter("")
+        visit.wait("Please put your card on the reader.")
+        pcscd.pcscd.start()
+        visit.wait("card C000000000000001", "Your PIN:")
+        visit.enter("\x04")
+        assert visit.ended() == 0
+
+
 def test_one_screen_and_a_trace_from_a_reader(pcscd: PcscdKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JOREN_HOME", raising=False)
