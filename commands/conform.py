@@ -14,8 +14,8 @@ from joren.host.conform import Result, Runner, Suite, Vector, Verdict, Way, load
 from joren.host.conform.junit import junit_xml
 from joren.host.conform.page import html_page
 
-from .conform_targets import TARGETS, target_of
-from .conform_views import told_steps
+from .conform_targets import DEFAULT_PROFILE, target_of
+from .conform_views import told_steps, told_values
 from .output import Commands, console, json_option, reply, table
 
 __all__ = ["conform"]
@@ -32,9 +32,9 @@ def conform() -> None:
 
 
 @conform.command("run")
-@click.option("--target", default="model", show_default=True, help=f"The card: {', '.join(TARGETS)}; tcp:HOST:PORT, exec:PROGRAM.")
+@click.option("--target", default="model", show_default=True, help="The card: model, javacard, pcsc:READER, tcp:HOST:PORT or exec:PROGRAM.")
 @click.option(
-    "--profile", default="ideal", show_default=True, metavar="NAME", help="The chip that fresh cards are made on (joren profiles)."
+    "--profile", default=DEFAULT_PROFILE, show_default=True, metavar="NAME", help="The chip that fresh cards are made on (joren profiles)."
 )
 @click.option(
     "--way", type=click.Choice([way.value for way in Way]), help="How cards are personalized: in the clear, or through the manager."
@@ -199,7 +199,7 @@ def explain_command(req: str, vectors: Path | None) -> None:
         out = console()
         for one, fixture, steps in told:
             out.print(Text(f"{one.id}: {one.title}", style="bold"))
-            out.print(Text(f"  {one.why}\n  for {', '.join(one.covers)}\n  on {fixture.title}"))
+            out.print(Text(f"  {one.why}\n  for {', '.join(one.covers)}\n  on {fixture.title}{told_values(one.values)}"))
             for step in steps:
                 out.print(Text(f"    {step}"))
 

@@ -1,23 +1,26 @@
 """From `--target` to a card under test.
 
 A target of another kind is a row of TARGETS: from what stands behind the colon, the profile and the time-out to a Target
-(host/conform/target.py). A card with other applets than the model's is `served` with their classes.
+(host/conform/target.py). Simulated cards run another program than the model where they are `served` with one.
 """
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import click
 
 from joren.host import HostError
 from joren.host.cardline import connect, in_process, spawn
-from joren.host.conform import LineTarget, Target
+from joren.host.conform import LineTarget, LinkTarget, Target
+from joren.host.pcsc import Share, WireProtocol, find_reader
 from joren.simulator.cardserver import CardServer, fresh_chip
-from joren.simulator.chip import AppletClass
+from joren.simulator.chip import MODEL, Program
+from joren.simulator.java_roles import JAVACARD
 from joren.simulator.profile import load_profile
 
-__all__ = ["TARGETS", "served", "target_of"]
+__all__ = ["DEFAULT_PROFILE", "TARGETS", "served", "target_of"]
 
+DEFAULT_PROFILE = "ideal"
 PORT_MAX = 65535
 Opener = Callable[[str, str, float], Target]
 
@@ -31,17 +34,39 @@ def target_of(text: str, profile: str, timeout_s: float) -> Target:
     return opener(rest, profile, timeout_s)
 
 
-def served(name: str, classes: Mapping[bytes, AppletClass] | None, profile: str) -> Target:
-    """Simulated cards in this process, with other applets than the model's where `classes` has them (by AID without the programme)."""
+def served(name: str, program: Program, profile: str) -> Target:
+    """Simulated cards in this process, with a program on them."""
     chip = load_profile(profile)
-    server = CardServer(name=name, maker=lambda kind, seed, _: fresh_chip(kind, seed, chip, classes))
+    server = CardServer(name=name, maker=lambda kind, seed, _: fresh_chip(kind, seed, chip, program))
     server.begin()
     return LineTarget(in_process(server.answer, name, server.end)).open()
 
 
 def _model(rest: str, profile: str, _timeout_s: float) -> Target:
     _nothing("model", rest)
-    return served("joren model", None, profile)
+    return served("joren model", MODEL, profile)
+
+
+def _javacard(rest: str, profile: str, _timeout_s: float) -> Target:
+    _nothing("javacard", rest)
+    return served("joren Java Card applet", JAVACARD, profile)
+
+
+def _pcsc(rest: str, profile: str, _timeout_s: float) -> Target:
+    if profile != DEFAULT_PROFILE:
+        raise HostError("--profile: of fresh cards alone; a card in a reader is what it is")
+    reader = find_reader(rest)
+    try:
+        card = reader.connect(share=Share.EXCLUSIVE)
+    except Exception:
+        reader.close()
+        raise
+
+    def close() -> None:
+        card.close()
+        reader.close()
+
+    return LinkTarget(reader.name, card.transmit, card.reset, close, t0=card.protocol is WireProtocol.T0)
 
 
 def _tcp(rest: str, profile: str, timeout_s: float) -> Target:
@@ -75,5 +100,5 @@ def _nothing(kind: str, rest: str) -> None:
         raise click.BadParameter(f"--target: {kind} expected, {kind}:{rest} came")
 
 
-TARGETS: dict[str, Opener] = {"model": _model, "tcp": _tcp, "exec": _exec}
+TARGETS: dict[str, Opener] = {"model": _model, "javacard": _javacard, "pcsc": _pcsc, "tcp": _tcp, "exec": _exec}
 """Kinds of targets by the word before the colon."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from joren.host.conform.fields import Field, Flip, KeyBytes, Literal, Mac, Name, Sealed
 from joren.host.conform.suite import Call, Check, Open, Repeat, Reset, Send, Step, Unchanged, Values
 
-__all__ = ["told_field", "told_steps"]
+__all__ = ["told_field", "told_steps", "told_values"]
 
 LITERAL_MAX = 20
 
@@ -43,7 +43,7 @@ def _told(step: Step) -> list[str]:
         case Send():
             return _send(step)
         case Call(procedure, values):
-            return [f"{procedure}{_with(values)}"]
+            return [f"{procedure}{told_values(values)}"]
         case Reset():
             return ["power off and on"]
         case Check(name, _, expected):
@@ -60,12 +60,13 @@ def _send(step: Send) -> list[str]:
     how = ", secured" if step.secured else ""
     sent = told_field(step.header) + (f" | {told_field(step.data)}" if step.data else "")
     ne = "" if step.ne is None else f", Ne {step.ne}"
-    lines = [f"{step.name or 'command'}{how}: {sent}{ne} -> {' or '.join(step.status)}{_with(step.values)}"]
+    lines = [f"{step.name or 'command'}{how}: {sent}{ne} -> {' or '.join(step.status)}{told_values(step.values)}"]
     if step.tear is not None:
         where = f"at write {step.tear.at}" if step.tear.at else "at each write in turn"
         lines.append(f"  torn {where}: {' or '.join(sorted(step.tear.allowed))}")
     return lines
 
 
-def _with(values: Values) -> str:
+def told_values(values: Values) -> str:
+    """Values by name, behind what has them; nothing where there are none."""
     return f" with {', '.join(f'{name} {told_field(value)}' for name, value in values.items())}" if values else ""

@@ -15,6 +15,7 @@ PAGE = ROOT / "docs" / "conformance.md"
 BEYOND: dict[str, str] = {
     "REQ-ATK": "what attackers try is tried in dialogs, on several cards; what a card does about it is in the requirements that they name",
     "REQ-STL": "the till's: how it settles what was torn; what the card says to it is PROVE and RATIFY",
+    "REQ-OWN": "of applets that are built with a channel of their own: no target offers one; the channel is that of REQ-MAN-3, 4 and 17",
     "REQ-FIT-1": "sizes of memory and transactions; the Java Card build and the profiles are measured (docs/budgets.md)",
     "REQ-FIT-2": "T=0 is below the APDU: readers put its parts together before the kit sees them",
     "REQ-FLW-1": "how many APDUs a dialog takes, which is the host's",
@@ -28,7 +29,7 @@ BEYOND: dict[str, str] = {
     "REQ-RANK-23": "a bound on errors against real numbers",
     "REQ-RANK-24": "a bound on errors between reading and writing",
 }
-"""Requirements, or families of them, that no APDU can show, and why."""
+"""Requirements, or families of them, that no vector shows, and why."""
 SHOWN_MAX = 6
 
 
@@ -99,9 +100,9 @@ def main() -> None:
     """Writes the page's generated parts anew."""
     text = PAGE.read_text(encoding="utf-8")
     for name, section in sections().items():
-        begin, end = f"<!-- generated: {name} -->\n", "\n<!-- end -->"
+        begin, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
         before, _, rest = text.partition(begin)
-        text = before + begin + section + end + rest.partition(end)[2]
+        text = f"{before}{begin}{section}\n{end}{rest.partition(end)[2]}"
     PAGE.write_text(text, encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ from joren.apdu.scp03 import ScpKeys
 
 from .card_manager_chip import make_managed_chip
 from .card_manager_memory import INITIAL_VERSION, Production
-from .chip import AppletClass, Chip, DoesNotFit
+from .chip import Chip, DoesNotFit, Program
 from .memory import PowerCut, Snapshot
 from .profile import BadProfile, Profile, load_profile, profile_names
 from .roles import ROLES
@@ -38,6 +38,8 @@ __all__ = [
 LOOPBACK = "127.0.0.1"
 PROGRAMME = 1
 KINDS = ("customer", "shop", "managed")
+ROOMY_RAM = 1 << 20
+"""RAM for as many instances as a card manager's registry has places."""
 SEED_MAX, SNAPSHOTS_MAX, TEAR_MAX = 64, 256, 1_000_000
 TEST_KEY = bytes(range(0x40, 0x50))
 TEST_PRODUCTION = Production(bytes(range(10)), bytes.fromhex("622999"), bytes.fromhex("C1C2C3C4"))
@@ -61,18 +63,18 @@ def known_manager_keys() -> ScpKeys:
     return ScpKeys(enc, mac, dek, INITIAL_VERSION)
 
 
-def fresh_chip(kind: str, seed: bytes, profile: Profile, classes: Mapping[bytes, AppletClass] | None = None) -> Chip:
+def fresh_chip(kind: str, seed: bytes, profile: Profile, program: Program | None = None) -> Chip:
     """A blank card: `customer` and `shop` a plain chip for development with one instance, of programme 1; `managed` a manager alone.
 
-    `classes` has other applets than the model's, by AID without the programme. Raises DoesNotFit, ValueError for another kind.
+    `program` says what runs on it, the model where it is None. Raises DoesNotFit, ValueError for another kind.
     """
     if kind not in KINDS:
         raise ValueError(f"kind: {', '.join(KINDS)} expected, {kind} came")
     if kind == "managed":
-        return make_managed_chip(seed, profile, known_manager_keys(), TEST_PRODUCTION)
+        return make_managed_chip(seed, profile, known_manager_keys(), TEST_PRODUCTION, program)
     role = AID_CUSTOMER if kind == "customer" else AID_SHOP
-    chip = Chip(seed, profile.for_development())
-    chip.install((classes or {}).get(role, ROLES[role][1]), aid(role, PROGRAMME))
+    chip = Chip(seed, profile.for_development(), program=program)
+    chip.install(ROLES[role][1], aid(role, PROGRAMME))
     return chip
 
 
@@ -211,7 +213,8 @@ class CardServer:
         if chip is None:
             return {"name": self.name, "version": VERSION, "features": []}
         statistics, profile = chip.memory.statistics, chip.profile
-        features = [name for name, there in (("channels", profile.channels > 1), ("extended", profile.extended_length)) if there]
+        having = (("channels", profile.channels > 1), ("extended", profile.extended_length), ("room", profile.ram_bytes >= ROOMY_RAM))
+        features = [name for name, there in having if there]
         figures = {"writes": statistics.writes, "bytes_written": statistics.bytes_written, "transactions": statistics.transactions}
         return {"name": self.name, "version": VERSION, "profile": profile.title, "features": features, **figures}
 

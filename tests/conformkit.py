@@ -315,7 +315,7 @@ def not_aged(old: Any, state: State, rules: Any, hour: int) -> Any:
 
 
 def select_any(old: Any, self: Any, command: Command, number: int) -> Response:
-    return old(self, Command(command.cla, command.ins, command.p1, command.p2 & ~0x02, command.data, command.ne), number)  # type: ignore[no-any-return]
+    return old(self, replace(command, p2=command.p2 & ~0x02), number)  # type: ignore[no-any-return]
 
 
 def shared_selection(old: Any, self: Any, command: Command, number: int) -> Response:

@@ -12,10 +12,12 @@ import pytest
 
 from joren.apdu import AID_CUSTOMER, AID_SHOP, CLA_ISO, Command, Ins, LinkLost, Response, aid
 from joren.apdu.cardline import APDU_MAX, LINE_MAX, BadLine, decode_line, encode_line, hex_field, number_field
+from joren.applet.customer import CustomerCard
+from joren.applet.platform import Platform
 from joren.host import CardFault, HostError
 from joren.host.cardline import CardLine, PowerLost, can_of, connect, in_process, spawn
 from joren.simulator.cardserver import CardServer, fresh_chip, listen, serve, serve_stream
-from joren.simulator.chip import IDEAL
+from joren.simulator.chip import IDEAL, Program
 
 SELECT = Command(CLA_ISO, Ins.SELECT, 4, 0x0C, aid(AID_CUSTOMER, 1), 26)
 STORE = Command(0x80, Ins.STORE_DATA, 0x08, 0, bytes.fromhex("0101 0A 00000000000A11CE 0001"))
@@ -123,11 +125,12 @@ def test_kinds_of_fresh_cards(kind: str, instance: bytes, sw: int) -> None:
 def test_other_applets_than_the_models_can_be_served() -> None:
     made: list[bytes] = []
 
-    def own(platform: object, name: bytes) -> object:
-        made.append(name)
-        return object()
+    class Own(CustomerCard):
+        def __init__(self, platform: Platform, name: bytes) -> None:
+            made.append(name)
+            super().__init__(platform, name)
 
-    fresh_chip("customer", b"", IDEAL, {AID_CUSTOMER: own, AID_SHOP: own})  # type: ignore[dict-item]
+    fresh_chip("customer", b"", IDEAL, Program("own", {CustomerCard: Own}))
     assert set(made) == {aid(AID_CUSTOMER, 1)}
     with pytest.raises(ValueError, match="kind"):
         fresh_chip("other", b"", IDEAL)

@@ -1,4 +1,4 @@
-"""What the Java Card applets meet on cards and not before the model: T=0, SELECT handed on, install parameters, the platform's channel."""
+"""What the Java Card applets meet on cards alone: T=0, SELECT handed on, install parameters, a platform's channel."""
 
 from dataclasses import replace
 from functools import cache

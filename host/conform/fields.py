@@ -18,7 +18,8 @@ __all__ = [
 
 BYTES_MAX = 65535
 TOKEN = re.compile(
-    r"(?:(?P<hex>[0-9A-Fa-fX]+)(?:\*(?P<times>\d{1,5}))?|\$(?P<name>\w+)|@(?P<key>[\w-]+)|kcv:(?P<checked>[\w-]+)|u(?P<bits>8|16|24|32):(?P<number>\d{1,10}))$"
+    r"(?:(?P<hex>[0-9A-Fa-fX]+)(?:\*(?P<times>\d{1,5}))?|\$(?P<name>\w+)|@(?P<key>[\w-]+)|kcv:(?P<checked>[\w-]+)"
+    r"|u(?P<bits>8|16|24|32):(?P<number>\d{1,10}))$"
 )
 DEPTH_MAX = 32
 

@@ -22,7 +22,7 @@ __all__ = ["FEATURES", "OWN", "BadVectors", "load_suite"]
 OWN = Path(__file__).parent / "vectors"
 """The kit's own vectors."""
 FEATURES = frozenset(
-    {"raw", "fresh", "seeded", "tear", "channels", "one-channel", "extended", "no-extended", "plain", "manager", "reset", "whole"}
+    {"raw", "fresh", "seeded", "tear", "channels", "one-channel", "extended", "no-extended", "plain", "manager", "reset", "room", "whole"}
 )
 """What a vector may require."""
 CARDS = ("customer", "shop", "managed")

@@ -59,7 +59,7 @@ class LineTarget:
             can |= {"manager", "plain"}
         if "info" in can:
             told = can_of(self._line.info())
-            can |= told & {"channels", "extended"}
+            can |= told & {"channels", "extended", "room"}
             can |= {without for word, without in (("channels", "one-channel"), ("extended", "no-extended")) if word not in told}
         self.can = can | {"whole"}
         return self
