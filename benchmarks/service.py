@@ -1,9 +1,9 @@
 """What the till service costs: a purchase over WebSocket and HTTP beside the same purchase in process, and eight clients on two readers.
 
 How it works. The service runs in a process of its own, with a simulated card in each of its readers; this process is the clients, and makes
-the purchases in process too, by the same till on a journal of the same kind. Both take turns, round by round. Journals are files, so
-every figure has the writes to the disk in it: PENDING before the command leaves, and the result. `--json` prints one JSON object; a
-number says how many purchases of each kind are made.
+the purchases in process too, by the same till on a journal of the same kind. Both take turns, round by round. Journals are files, so every
+figure has the writes to the disk in it: PENDING before the command leaves, and the result. `--json` prints one JSON object; a number says
+how many purchases of each kind are made.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ async def serve(folder: Path, token: str) -> None:
     for terminal, name in enumerate(READERS, 1):
         reader = CounterReader(name)
         reader.put(reader_with_card(masters, terminal))
-        stations.append(Station(reader, till_of(masters, Journal(folder / f"{name}.sqlite"), terminal), lambda: HOUR))
+        stations.append(Station(reader, till_of(masters, Journal(folder / f"{name}.sqlite", shared=True), terminal), lambda: HOUR))
     service = TillService(Desk(stations, lambda _time: HOUR), Token(token))
     await service.start()
     print(service.url, flush=True)

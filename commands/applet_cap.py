@@ -130,7 +130,9 @@ def _run(command: Sequence[str]) -> None:
     """Raises HostError for an exit status that is not 0, and for errors in what was told."""
     if shutil.which(command[0]) is None:
         raise HostError(f"applet: {command[0]} is needed; apt install default-jdk-headless")
-    outcome = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # noqa: S603
+    outcome = subprocess.run(  # noqa: S603
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     errors = any(int(number) for number in ERRORS.findall(outcome.stdout))
     if outcome.returncode != 0 or errors:
         what = next((word for word in command if word in (CONVERTER, VERIFIER)), command[0])

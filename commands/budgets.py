@@ -10,7 +10,7 @@ from joren.apdu.explain import explain_command
 from joren.applet.applet import NEEDS
 from joren.host import Slot, run
 from joren.host.kiosk import read_receipts, view_customer, view_shop
-from joren.simulator.chip import IDEAL, Chip
+from joren.simulator.chip import IDEAL, MODEL, Chip, Program
 from joren.simulator.profile import Profile, load_profile, profile_names
 from joren.simulator.protocol import Protocol, slot_protocol, tap_protocol
 from joren.simulator.work import Op, Work
@@ -19,7 +19,7 @@ from .tear_scripts import scripts
 from .times import timed, wire_for
 from .tryout import PRODUCT, Exchange, Tryout
 
-__all__ = ["Budget", "budgets", "profiles_told", "to_markdown"]
+__all__ = ["Budget", "budgets", "everything", "name_of", "profiles_told", "to_markdown"]
 
 COMMON = frozenset({Ins.SELECT, Ins.GET_DATA, Ins.READ_RECORD, Ins.STORE_DATA, Ins.SET_STATUS})
 """Commands that both cards have."""
@@ -57,7 +57,7 @@ def budgets() -> list[Budget]:
     """One for each command and each of its forms, by name."""
     found: dict[str, Budget] = {}
     profiles = profiles_told()
-    for exchange, ram_bytes in _everything():
+    for exchange, ram_bytes in everything():
         one = _budget(exchange, ram_bytes, profiles)
         found[one.command] = found[one.command].more(one) if one.command in found else one
     return [found[name] for name in sorted(found)]
@@ -88,10 +88,10 @@ def _budget(exchange: Exchange, ram_bytes: int, profiles: list[Profile]) -> Budg
         protocol = (tap_protocol if exchange.slot is Slot.CUSTOMER else slot_protocol)(profile)
         times.append(round(timed(profile, wire_for(profile, protocol, None), exchange).total.likely, 1))
     size = len(command.encode()) + len(response.encode())
-    return Budget(_name(exchange), size, sum(writes), len(writes), ram_bytes, tuple(times))
+    return Budget(name_of(exchange), size, sum(writes), len(writes), ram_bytes, tuple(times))
 
 
-def _name(exchange: Exchange) -> str:
+def name_of(exchange: Exchange) -> str:
     """The command as it is explained, without the number of a record, slot, block or key version, and whose card it is of."""
     command = exchange.command
     name = explain_command(command).name
@@ -106,14 +106,14 @@ def _name(exchange: Exchange) -> str:
     return f"{name}, {exchange.slot.value}" if command.ins in COMMON else name
 
 
-def _everything() -> Iterator[tuple[Exchange, int]]:
+def everything(program: Program = MODEL) -> Iterator[tuple[Exchange, int]]:
     """Every state-changing command by the scripts of the tear explorer, and every reading one, each with the RAM of its instance."""
-    for script in scripts():
+    for script in scripts(program):
         chip = script.chip.fork()
         chip.power_on()
         for command in script.commands:
             yield _exchange(chip, command)
-    tryout = Tryout(IDEAL, by_card=True)
+    tryout = Tryout(IDEAL, by_card=True, program=program)
     for name in ("purchase", "redeem"):
         tryout.try_sale(name)
     for dialog in (view_customer(PRODUCT.programme, 300), read_receipts(PRODUCT.programme), view_shop(PRODUCT.programme)):
@@ -137,8 +137,9 @@ def _exchange(chip: Chip, command: Command) -> tuple[Exchange, int]:
 
 
 def _ram(chip: Chip) -> int:
-    """The session of the chip's only instance, and the RAM it computes in."""
-    return sum(seat.ram_bytes for seat in chip.seats.values()) + NEEDS.working_ram_bytes
+    """The session of the chip's only instance, and the RAM it computes in; a Java applet's session has both."""
+    working = 0 if chip.program.classes else NEEDS.working_ram_bytes
+    return sum(seat.ram_bytes for seat in chip.seats.values()) + working
 
 
 if __name__ == "__main__":

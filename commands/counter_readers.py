@@ -14,7 +14,7 @@ from joren.apdu import Command, LinkLost, Response, Transmit
 from joren.host import HostError
 from joren.simulator.reader import Losses
 
-from .seats import Seat
+from .seats import PCSC, Seat
 from .till import loss
 from .workspace import CARDS, Workspace
 
@@ -109,6 +109,8 @@ class Counter:
         """Puts a card in; the APDU that `lose` names is lost. Raises HostError, BadImage."""
         losses = None if lose is None else Losses([loss(lose)])
         with self._lock, ExitStack() as stack:
+            if card.startswith(PCSC):
+                raise HostError(f"card {card}: one of the folder expected; a real card goes into a reader of PC/SC")
             if reader in self._cards:
                 raise HostError(f"reader {reader}: {self._cards[reader][0]} is in; take it out first")
             path = self._workspace.path(CARDS, card)

@@ -11,11 +11,11 @@ import click
 
 from joren.apdu import Command, LinkLost, Response, Transmit
 from joren.apdu.trace import Observer
-from joren.host.pcsc import PcscCard, find_reader
+from joren.host.pcsc import PcscCard, PcscReader, find_reader
 from joren.host.pcsc_errors import ReaderError
 from joren.simulator.reader import Losses, When
 
-__all__ = ["PCSC", "PcscSeat", "Seat", "pattern_of", "taken_seat"]
+__all__ = ["PCSC", "PcscSeat", "Seat", "expect_card", "pattern_of", "taken_seat"]
 
 PCSC = "pcsc:"
 
@@ -86,13 +86,23 @@ def pattern_of(name: str) -> str | None:
     return name.removeprefix(PCSC) if name.startswith(PCSC) else None
 
 
+def expect_card(name: str, pattern: str, wait_s: float) -> None:
+    """Waits until a card is in the reader that the pattern fits, and says so. Raises ReaderError, HostError."""
+    with find_reader(pattern) as reader:
+        _expect(name, reader, wait_s)
+
+
+def _expect(name: str, reader: PcscReader, wait_s: float) -> None:
+    if not reader.state().present:
+        click.echo(f"joren: put the {name} on {reader.name}", err=True)
+        if reader.wait_card(wait_s) is None:
+            raise ReaderError(f"{reader.name}: a {name} expected, none came within {wait_s:g} s")
+
+
 @contextmanager
 def taken_seat(name: str, pattern: str, wait_s: float) -> Iterator[PcscSeat]:
     """The card in the reader that the pattern fits, for this program alone; waits for one. Raises ReaderError, CardFault, HostError."""
     with find_reader(pattern) as reader:
-        if not reader.state().present:
-            click.echo(f"joren: put the {name} on {reader.name}", err=True)
-            if reader.wait_card(wait_s) is None:
-                raise ReaderError(f"{reader.name}: a {name} expected, none came within {wait_s:g} s")
+        _expect(name, reader, wait_s)
         with reader.connect() as card:
             yield PcscSeat(name, card)

@@ -233,12 +233,15 @@ def _sell(workspace: Workspace, counter: Counter, make: Callable[[Till, str, int
 
 def _drive(workspace: Workspace, counter: Counter, make: Callable[[Till], Dialog[T]]) -> T:
     """Both readers with their cards, the till with its journal, and the dialog to its end."""
+    cards = {Slot.CUSTOMER: (CARDS, counter.card)}
+    if counter.shop_card is not None:
+        cards[Slot.SHOP] = (SHOPS, counter.shop_card)
+    for place, name in cards.values():
+        workspace.expect(place, name)
     with ExitStack() as stack:
         stack.enter_context(workspace.alone())
         trace = None if counter.trace is None else stack.enter_context(closing(BestEffortFile(counter.trace, _untraced)))
-        readers: dict[Slot, Seat] = {Slot.CUSTOMER: stack.enter_context(workspace.inserted(CARDS, counter.card))}
-        if counter.shop_card is not None:
-            readers[Slot.SHOP] = stack.enter_context(workspace.inserted(SHOPS, counter.shop_card))
+        readers: dict[Slot, Seat] = {slot: stack.enter_context(workspace.inserted(*card)) for slot, card in cards.items()}
         holder, shop, terminal = _holder(workspace, readers)
         journal = stack.enter_context(Journal(workspace.home / "tills" / f"{workspace.product.programme}-{shop}-{terminal}.sqlite"))
         _watch(counter, readers, trace)

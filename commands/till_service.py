@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -14,23 +14,24 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 
-from joren.apdu import Transmit
 from joren.host import HostError, Journal, KeyHolder, ShopCardHolder, Slot, SoftwareKeys, Till, run
 from joren.host.selecting import select_shop
 
 from .counter_readers import Counter, CounterReader, Hold
 from .options import complete_shops
 from .output import Commands, console, json_option, reply, table
+from .seats import Seat
 from .shop import SOFTWARE_SHOP
 from .workspace import SHOPS, Workspace, pass_workspace
 
 if TYPE_CHECKING:
-    from joren.host.service.station import Station
+    from joren.host.service.station import Station, TapReader
 
 __all__ = ["address_path", "till", "till_stations", "token_path"]
 
 PORT = 7413
 READERS_MAX = 16
+NAME_MAX = 128
 TERMINAL_MAX = 0xFF
 
 
@@ -71,7 +72,7 @@ def openapi() -> None:
 
 
 @till.command("serve")
-@click.option("--readers", default="sim:counter", show_default=True, help="sim:NAME,... simulates readers, one for each name.")
+@click.option("--readers", default="sim:counter", show_default=True, help="sim:NAME,... simulates them; pcsc:PATTERN,... of PC/SC.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="Of 127.0.0.1; 0 for any free one.")
 @click.option("--shop-card", metavar="SHOP", shell_complete=complete_shops, help="Use this shop card, with one reader; else software keys.")
 @click.option(
@@ -88,24 +89,27 @@ def serve(workspace: Workspace, readers: str, port: int, shop_card: str | None, 
     Examples:
       joren till serve
       joren till serve --readers sim:left,right --port 0
+      joren till serve --readers "pcsc:ACS*" --shop-card "pcsc:Identiv*"
     """
     service_library()
     from joren.host.service.desk import Desk
+    from joren.host.service.pcsc import tap_readers
     from joren.host.service.secret import Token
     from joren.host.service.server import TillService
 
-    names = reader_names(readers)
+    kind, names = reader_names(readers)
     if shop_card is not None and len(names) > 1:
         raise HostError(f"--shop-card: a shop card serves one reader, {len(names)} came")
     if terminal + len(names) - 1 > TERMINAL_MAX:
         raise HostError(f"--terminal: {len(names)} readers from {terminal} on go beyond {TERMINAL_MAX}")
     shown = Token.load(token_path(workspace))
     with ExitStack() as stack:
-        hold = Hold(workspace)
-        simulated = [CounterReader(name) for name in names]
-        stations = stack.enter_context(till_stations(hold, simulated, shop_card, terminal))
-        counter = Counter(hold, simulated)
-        stack.callback(counter.close)
+        hold, simulated = Hold(workspace), [CounterReader(name) for name in names if kind == "sim"]
+        counter = Counter(hold, simulated) if simulated else None
+        stations = stack.enter_context(till_stations(hold, simulated or tap_readers(names), shop_card, terminal))
+        names = [station.name for station in stations]
+        if counter is not None:
+            stack.callback(counter.close)
         service = TillService(Desk(stations, workspace.product.hour_of, counter), shown, port)
 
         def ready() -> None:
@@ -203,28 +207,28 @@ def _note_address(workspace: Workspace, url: str) -> Callable[[], None]:
     return forget
 
 
-def reader_names(text: str) -> list[str]:
-    """What `--readers` asks for: sim:NAME,... Raises HostError."""
+def reader_names(text: str) -> tuple[str, list[str]]:
+    """What `--readers` asks for: the kind, and names or patterns. Raises HostError."""
     kind, _, listed = text.partition(":")
     names = listed.split(",")
-    right = kind == "sim" and len(set(names)) == len(names) <= READERS_MAX
-    if not right or not all(name.isprintable() and name == name.strip() and 0 < len(name) <= 32 and "/" not in name for name in names):
-        raise HostError(f"--readers: sim:NAME,..., up to {READERS_MAX} names that differ, expected, {text!r} came")
-    return names
+    right = kind in ("sim", "pcsc") and len(set(names)) == len(names) <= READERS_MAX
+    if not right or not all(name.isprintable() and name == name.strip() and 0 < len(name) <= NAME_MAX for name in names):
+        raise HostError(f"--readers: sim:NAME,... or pcsc:PATTERN,..., up to {READERS_MAX} that differ, expected, {text!r} came")
+    return kind, names
 
 
 @contextmanager
-def till_stations(hold: Hold, readers: list[CounterReader], shop_card: str | None, terminal: int) -> "Iterator[list[Station]]":
+def till_stations(hold: Hold, readers: "Sequence[TapReader]", shop_card: str | None, terminal: int) -> "Iterator[list[Station]]":
     """A station for each reader, each with its till and journal. With a shop card the folder is this process's own."""
     from joren.host.service.station import Station
 
     workspace = hold.workspace
     with ExitStack() as stack, hold.held():
         product, offers = workspace.product, workspace.offers
-        shop: Transmit | None = None
+        shop: Seat | None = None
         if shop_card is not None:
             stack.enter_context(hold.held())
-            shop = stack.enter_context(workspace.inserted(SHOPS, shop_card)).transmit
+            shop = stack.enter_context(workspace.inserted(SHOPS, shop_card))
         stations = []
         for number, reader in enumerate(readers):
             holder, name = _holder(workspace, shop, terminal + number)
@@ -237,10 +241,10 @@ def till_stations(hold: Hold, readers: list[CounterReader], shop_card: str | Non
         yield stations
 
 
-def _holder(workspace: Workspace, shop: Transmit | None, terminal: int) -> tuple[KeyHolder, str]:
+def _holder(workspace: Workspace, shop: Seat | None, terminal: int) -> tuple[KeyHolder, str]:
     programme, masters = workspace.product.programme, workspace.masters
     if shop is not None:
-        info = run(select_shop(programme), {Slot.SHOP: shop})
+        info = run(select_shop(programme), {Slot.SHOP: shop.transmit})
         return ShopCardHolder(programme), f"{programme}-{info.shop}-{info.terminal}"
     keys = SoftwareKeys(programme, SOFTWARE_SHOP, terminal, masters.ring("till", programme), masters.ring("load", programme))
     return keys, f"{programme}-{SOFTWARE_SHOP}-{terminal}"

@@ -20,7 +20,7 @@ from joren.host import (
     issue_shop,
     run,
 )
-from joren.simulator.chip import Chip
+from joren.simulator.chip import MODEL, Chip, Program
 from joren.simulator.profile import Profile
 from joren.simulator.protocol import Protocol, slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
@@ -60,10 +60,11 @@ class Exchange:
 class Tryout:
     """Cards that have bought, loaded and earned before. `by_card`: the till has the shop card; else software keys."""
 
-    def __init__(self, profile: Profile, *, by_card: bool, protocol: Protocol | None = None) -> None:
+    def __init__(self, profile: Profile, *, by_card: bool, protocol: Protocol | None = None, program: Program = MODEL) -> None:
         masters = Masters.create(lambda size: bytes(range(1, size + 1)))
         self.profile = profile
-        self.chips = {slot: Chip(f"{slot.name.lower()} on trial".encode(), profile.for_development()) for slot in Slot}
+        there = profile.for_development()
+        self.chips = {slot: Chip(f"{slot.name.lower()} on trial".encode(), there, program=program) for slot in Slot}
         self.chips[Slot.CUSTOMER].install(CustomerCard, aid(AID_CUSTOMER, PRODUCT.programme))
         self.chips[Slot.SHOP].install(ShopCard, aid(AID_SHOP, PRODUCT.programme))
         self.exchanges: list[Exchange] = []

@@ -35,7 +35,7 @@ from joren.simulator.protocol import slot_protocol, tap_protocol
 from joren.simulator.reader import Reader
 from joren.simulator.roles import ROLES
 
-from .seats import Seat, pattern_of, taken_seat
+from .seats import Seat, expect_card, pattern_of, taken_seat
 from .vault_option import open_vault
 
 __all__ = ["CARDS", "CARD_WAIT_S", "SHOPS", "Place", "Workspace", "pass_workspace"]
@@ -220,6 +220,12 @@ class Workspace:
         chip = make_managed_chip(token_bytes(SEED_SIZE), profile, keys, production, PROGRAMS[program])
         chip.check_fit(ROLES[place.role][1], aid(place.role, self.product.programme))
         return chip
+
+    def expect(self, place: Place, name: str) -> None:
+        """Where a card is named by its reader, waits until one is in: before `alone`, so that others may work here meanwhile."""
+        pattern = pattern_of(name)
+        if pattern is not None:
+            expect_card(place.what, pattern, self.card_wait_s)
 
     @contextmanager
     def inserted(self, place: Place, name: str) -> Iterator[Seat]:

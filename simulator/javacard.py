@@ -5,7 +5,7 @@ commands that memory is the truth: where its cells are not what the machine last
 begins and commits in the machine comes back as a log, and is done again on the memory, which so counts, journals, wears and loses its power
 as for the model. Both sides number the writes alike, so a power cut happens in the machine itself, and again here.
 
-RAM is in the machine. A cell of each kind of RAM says whether it is alive; where the chip has cleared it, the machine is told to. An
+RAM is in the machine. A mark for each kind of RAM says whether it is alive; where the chip has cleared it, the machine is told to. An
 instance that is not in the machine (not yet, or not in this one any more) is made anew there. One whose RAM was alive when its machine
 died has lost it as by a loss of power, and says so: `JvmLost`.
 """
@@ -29,11 +29,10 @@ from .work import Op
 __all__ = ["JavaApplet", "JavaClass", "JavaFault", "JvmLost", "RegionSize"]
 
 CREATE, RUN, DUMP, DROP = 1, 2, 3, 4
-DESELECT, RESET, SELECT, KEEP_NON_ATOMIC, LOAD = 0x01, 0x02, 0x04, 0x08, 0x10
+DESELECT, RESET, SELECT, KEEP_NON_ATOMIC, LOAD, T0 = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 WRITE, WRITE_NON_ATOMIC, WRITE_INTERNAL, BEGIN, COMMIT, ABORT, MAC, SET_KEY = range(1, 9)
 SECURE_MESSAGING = 0x04
 OPEN, C_MAC, C_DECRYPTION, R_MAC = 0x80, 0x01, 0x02, 0x10
-ALIVE = b"\x01"
 HEAD = Struct(">BIBBi")
 U16 = Struct(">H")
 TWO = Struct(">HH")
@@ -117,7 +116,8 @@ class JavaClass:
     """An applet's class in Java, as a Chip wants it (AppletClass): called with (platform, aid) it makes an instance.
 
     `parameters` are what GlobalPlatform's INSTALL has in tag C9; `mutant`: one that writes wrongly (applet/javacard, class Mutate);
-    `counting`: executed bytecodes are counted.
+    `counting`: executed bytecodes are counted; `t0`: the instance is told that the protocol is T=0, and sees P3 in place of lengths;
+    `install`: all that install gets, where it shall get what no platform gives.
     """
 
     name: str
@@ -126,6 +126,8 @@ class JavaClass:
     mutant: str = ""
     counting: bool = False
     channel: str = "globalplatform"
+    t0: bool = False
+    install: bytes = b""
     NEEDS: Needs = JAVA_NEEDS
 
     def __call__(self, platform: Platform, aid: bytes) -> "JavaApplet":
@@ -139,7 +141,7 @@ class JavaClass:
     def order(self, aid: bytes, seat: Seat, capacity: int | None, overhead: int) -> bytes:
         """What the harness makes an instance from."""
         own = self.parameters or (b"\x01" if seat.development else b"")
-        install = bytes((len(aid),)) + aid + b"\x00" + bytes((len(own),)) + own
+        install = self.install or bytes((len(aid),)) + aid + b"\x00" + bytes((len(own),)) + own
         frame = [_text(self.name), _text(self.mutant), bytes((self.counting, seat.cmac, len(aid))), aid]
         frame += [bytes((len(install),)), install, (-1 if capacity is None else capacity).to_bytes(4, signed=True), U16.pack(overhead)]
         frame.append(bytes((len(self.regions),)))
@@ -172,7 +174,7 @@ class JavaApplet:
         self.java_class = java_class
         self.bytecodes = 0
         self.loads = 0
-        self._seat = seat
+        self.seat = seat
         self._memory: Memory = seat.memory
         layout = layout_of(java_class, aid, seat.development)
         start = len(self._memory)
@@ -180,8 +182,9 @@ class JavaApplet:
             address = seat.region(region.name, region.size, region.secrecy).address
             start = address if number == 0 else start
         self._start, self._size = start, len(layout.cells)
-        self._ram = seat.transient("ram", max(layout.deselect_bytes, 1))
-        self._lasting = seat.transient("lasting", max(layout.reset_bytes, 1), until=Until.RESET)
+        seat.transient("ram", layout.deselect_bytes)
+        seat.transient("lasting", layout.reset_bytes, until=Until.RESET)
+        self._ram, self._lasting = seat.mark(Until.DESELECT), seat.mark(Until.RESET)
         seat.nvm_bytes += layout.internal_bytes
         self.jvm = the_jvm(java_class.channel)
         self._number = 0
@@ -192,7 +195,7 @@ class JavaApplet:
     def _install(self, cells: bytes) -> None:
         """What the constructor wrote, in one transaction: a platform makes an instance as a whole."""
         at = self._start
-        with self._seat.transaction():
+        with self.seat.transaction():
             for region in self.java_class.regions:
                 value = cells[at - self._start : at - self._start + region.size]
                 if any(value):
@@ -202,7 +205,7 @@ class JavaApplet:
     @property
     def has_ram(self) -> bool:
         """Whether the machine holds RAM of it that is alive."""
-        return self._lasting.get(0, 1) == ALIVE
+        return self._lasting.alive
 
     def select(self, command: Command) -> Response:
         """Answers the SELECT that chose it."""
@@ -234,16 +237,18 @@ class JavaApplet:
                 answer = self.jvm.exchange(frame, self._ask)
             except JvmDied as error:
                 raise JvmLost(f"{error}; the card is as before the command") from error
-        self._ram.put(0, ALIVE)
-        self._lasting.put(0, ALIVE)
+        self._ram.set()
+        self._lasting.set()
         return self._take(answer)
 
     def _frame(self, command: Command, flags: int) -> bytes:
         memory, cells, loaded = self._memory, self.cells, b""
-        if self._ram.get(0, 1) != ALIVE:
+        if not self._ram.alive:
             flags |= DESELECT
         if memory.keep_non_atomic:
             flags |= KEEP_NON_ATOMIC
+        if self.java_class.t0:
+            flags |= T0
         if self._known != cells:
             flags |= LOAD
             self.loads += 1
@@ -251,7 +256,7 @@ class JavaApplet:
         level = self._level()
         if level & C_MAC:
             command = replace(command, cla=command.cla | SECURE_MESSAGING)
-        return HEAD.pack(RUN, self._number, flags, level, memory.countdown) + loaded + _short(command)
+        return HEAD.pack(RUN, self._number, flags, level, memory.countdown) + loaded + self._encoded(command)
 
     def _take_place(self) -> int:
         """Sees to it that the instance is in the machine; RESET where its RAM is not, or is to be cleared."""
@@ -261,27 +266,36 @@ class JavaApplet:
             live.move_to_end(self._number)
             return 0 if self.has_ram else RESET
         if self.has_ram:
-            self._seat.reset()
+            self.seat.reset()
             raise JvmLost("the Java virtual machine with the card's RAM ended; the card is as before the command")
         self._machine, self._number = live.machine, live.add(self)
         memory = self._memory
-        order = self.java_class.order(self.aid, self._seat, memory.commit_capacity_bytes, memory.commit_overhead_bytes)
+        order = self.java_class.order(self.aid, self.seat, memory.commit_capacity_bytes, memory.commit_overhead_bytes)
         answer = self.jvm.exchange(bytes((CREATE,)) + self._number.to_bytes(4) + order, refuse)
         if answer[0] != DONE:
             raise JavaFault(f"install: {answer[3:].decode()}")
         self._known = answer[CELLS_AT:]
         return RESET
 
+    def _encoded(self, command: Command) -> bytes:
+        """The command in short form: no answer of an applet is longer than 256 bytes, so whoever wants more gets as much. With T=0 header,
+        P3 and data (ISO/IEC 7816-3:2006, 12.2)."""
+        if command.ne is not None and command.ne > NE_MAX:
+            command = replace(command, ne=NE_MAX)
+        if not self.java_class.t0:
+            return command.encode()
+        return bytes((command.cla, command.ins, command.p1, command.p2, len(command.data) or (command.ne or 0) & 0xFF)) + command.data
+
     def _level(self) -> int:
-        channel = self._seat.channel
+        channel = self.seat.channel
         if channel is None:
             return 0
         return OPEN | C_MAC * channel.c_mac | C_DECRYPTION * channel.c_decryption | R_MAC * channel.r_mac
 
     def _ask(self, what: int, data: bytes) -> bytes:
         if what == ASK_RANDOM:
-            return self._seat.random(int.from_bytes(data))
-        channel = self._seat.channel
+            return self.seat.random(int.from_bytes(data))
+        channel = self.seat.channel
         try:
             return b"" if channel is None else channel.decrypt(data[2:])
         except ValueError:
@@ -291,6 +305,8 @@ class JavaApplet:
         size = int.from_bytes(answer[1:3])
         told, log = answer[3 : 3 + size], answer[3 + size :]
         self.bytecodes = int.from_bytes(log[:2])
+        if self.java_class.counting and self._memory.work is not None:
+            self._memory.work.append((Op.BYTECODES, self.bytecodes))
         if answer[0] == CUT:
             self._known = told
         full = self._replay(log[2:])
@@ -335,10 +351,3 @@ class JavaApplet:
                 elif memory.work is not None:
                     memory.work.append((Op.MAC if kind == MAC else Op.SET_KEY, size))
         return full
-
-
-def _short(command: Command) -> bytes:
-    """The command in short form: no answer of an applet is longer than 256 bytes, so whoever wants more gets as much."""
-    if command.ne is not None and command.ne > NE_MAX:
-        command = replace(command, ne=NE_MAX)
-    return command.encode()

@@ -1,7 +1,7 @@
 """A pcscd of one's own, with slots of vpcd for simulated cards: nobody else's programs see it, and often it needs no root.
 
 How it works. pcscd keeps its socket in /run/pcscd, wherever it runs; but what /run/pcscd is, a mount namespace says. In one of its own,
-which a user may make (user namespaces) and root anyway, it is a folder of ours. Programs find the socket there by PCSCLITE_CSOCK_NAME. Its
+which a user may make (user namespaces) and root anyway, it is a folder in ours. Programs find the socket there by PCSCLITE_CSOCK_NAME. Its
 slots listen in a network namespace; pcscd_room.py, which runs pcscd there, hands out the way to them. Where no namespace can be made, root
 runs pcscd as it is, one at a time. Each copy of the driver has two slots; two entries of pcscd's configuration must not share a copy, or
 their slots are the same.
@@ -19,7 +19,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
-from .pcscd_room import FIRST_PORT, READY, SLOTS_A_DRIVER, Door, driver_title, reader_name
+from .pcscd_room import FIRST_PORT, READY, RUN, SLOTS_A_DRIVER, Door, driver_title, reader_name
 
 __all__ = ["SLOTS_MAX", "SOCKET", "NoPcscd", "PrivatePcscd", "missing_packages"]
 
@@ -31,7 +31,7 @@ START_S, STOP_S = 15.0, 10.0
 PLAIN = Path("/run/pcscd")
 NAMESPACE = """
 folder=$1; shift
-mount -t tmpfs tmpfs /run && mkdir /run/pcscd && mount --bind "$folder" /run/pcscd && exec "$@"
+mount -t tmpfs tmpfs /run && mkdir /run/pcscd && mount --bind "$folder/run" /run/pcscd && exec "$@"
 """
 
 
@@ -63,7 +63,7 @@ class PrivatePcscd:
     @property
     def environment(self) -> dict[str, str]:
         """What a program needs in its environment to find this pcscd and no other."""
-        return {SOCKET: str(self.folder / "pcscd.comm")}
+        return {SOCKET: str(self.folder / RUN / "pcscd.comm")}
 
     @property
     def running(self) -> bool:
@@ -80,8 +80,12 @@ class PrivatePcscd:
             raise ValueError("pcscd runs already")
         self.stop()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in ("pcscd.comm", "door"):
-            (self.folder / name).unlink(missing_ok=True)
+        self.folder.chmod(0o700)
+        run = self.folder / RUN
+        if run.is_symlink():
+            run.unlink()
+        run.mkdir(exist_ok=True)
+        (run / "pcscd.comm").unlink(missing_ok=True)
         self._configure()
         room = [sys.executable, "-P", "-m", "joren.simulator.pcscd_room", str(self.folder), str(_program()), str(len(self.reader_names))]
         command = [*self._namespace(), *room]
@@ -114,7 +118,7 @@ class PrivatePcscd:
     @property
     def pid(self) -> int:
         """The number of pcscd's process, as long as it runs."""
-        return int((self.folder / "pcscd.pid").read_bytes().partition(b"\n")[0])
+        return int((self.folder / RUN / "pcscd.pid").read_bytes().partition(b"\n")[0])
 
     def close(self) -> None:
         """Ends it; a temporary folder goes."""
@@ -144,7 +148,8 @@ class PrivatePcscd:
             )
         PLAIN.mkdir(exist_ok=True)
         fcntl.flock(self._lock.enter_context((PLAIN / "joren.lock").open("w")), fcntl.LOCK_EX)
-        (self.folder / "pcscd.comm").symlink_to(PLAIN / "pcscd.comm")
+        shutil.rmtree(self.folder / RUN, ignore_errors=True)
+        (self.folder / RUN).symlink_to(PLAIN)
         return []
 
     def _configure(self) -> None:

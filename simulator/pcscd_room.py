@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
-__all__ = ["FIRST_PORT", "READY", "SLOTS_A_DRIVER", "Door", "driver_title", "main", "reader_name"]
+__all__ = ["FIRST_PORT", "READY", "RUN", "SLOTS_A_DRIVER", "Door", "driver_title", "main", "reader_name"]
 
 FIRST_PORT, SLOTS_A_DRIVER = 35963, 2
 READY = b"ready\n"
+RUN = "run"
+"""In the folder of a private pcscd, what it has for /run/pcscd, and opens to everyone: so the folder itself is for its owner alone."""
 START_S, PATIENCE_S = 10.0, 5.0
 LISTENS = "0A"
 SIOCSIFFLAGS, IFF_UP_RUNNING = 0x8914, 0x41
@@ -102,7 +104,7 @@ def _wait_ready(pcscd: "subprocess.Popen[bytes]", folder: Path, slots: int) -> b
     """Whether programs can connect and all slots listen, in time."""
     deadline, ports = monotonic() + START_S, set(range(FIRST_PORT, FIRST_PORT + slots))
     while pcscd.poll() is None and monotonic() < deadline:
-        if (folder / "pcscd.comm").exists() and ports <= _listening():
+        if (folder / RUN / "pcscd.comm").exists() and ports <= _listening():
             return True
         sleep(0.005)
     return False

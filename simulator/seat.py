@@ -11,7 +11,7 @@ from joren.applet.platform import CardKey, Cells, SecureChannel, Until
 from .memory import Memory, Region, Secrecy
 from .work import Op, Work
 
-__all__ = ["Seat", "StoredKey"]
+__all__ = ["Mark", "Seat", "StoredKey"]
 
 KEY_SIZE = 16
 DERIVATION_OVERHEAD = 4
@@ -79,6 +79,30 @@ class MeteredKey(Key):
     def mac8(self, message: bytes) -> bytes:
         self._work.append((Op.MAC, len(message)))
         return super().mac8(message)
+
+
+class Mark(Transient):
+    """One byte that the simulator itself keeps as long as RAM of its kind is alive; it takes none of the card's."""
+
+    __slots__ = ()
+
+    def __init__(self, until: Until) -> None:
+        super().__init__(1, until)
+
+    def __len__(self) -> int:
+        return 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether that RAM has not been cleared since `set`."""
+        return self._bytes[0] != 0
+
+    def set(self) -> None:
+        """From here on it is alive."""
+        self._bytes[0] = 1
+
+    def clear(self) -> None:
+        self._bytes[0] = 0
 
 
 READY: deque["StoredKey"] = deque()
@@ -181,6 +205,12 @@ class Seat:
         cells = Transient(size, until)
         self.ram.append(cells)
         return cells
+
+    def mark(self, until: Until) -> Mark:
+        """Tells whether RAM that lasts until then was cleared."""
+        mark = Mark(until)
+        self.ram.append(mark)
+        return mark
 
     def key(self, name: str) -> CardKey:
         return StoredKey(self._memory, Persistent(self._memory, self._region(name, KEY_SIZE, Secrecy.SECRET)))

@@ -18,6 +18,8 @@ class Op(Enum):
     """One atomic write of so many bytes to non-volatile memory, in a transaction or alone."""
     COMMIT = "commit"
     """The end of a transaction that changed so many bytes."""
+    BYTECODES = "bytecodes"
+    """So many bytecodes, of an applet in Java whose bytecodes are counted."""
 
 
 Work = list[tuple[Op, int]]

@@ -17,12 +17,13 @@ import pytest
 
 from joren.simulator.chip import Chip
 from joren.simulator.pcscd import SOCKET, NoPcscd, PrivatePcscd
+from joren.simulator.pcscd_room import RUN
 from joren.simulator.vpcd import GAP_S, ChipInSlot, VpcdSlot
 
 __all__ = ["FOLDER", "PcscdKit", "pcscd", "running_pcscd"]
 
 FOLDER = Path(tempfile.mkdtemp(prefix="joren-pcscd-"))
-os.environ[SOCKET] = str(FOLDER / "pcscd.comm")
+os.environ[SOCKET] = str(FOLDER / RUN / "pcscd.comm")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 
@@ -50,7 +51,7 @@ def running_pcscd() -> Iterator[PrivatePcscd]:
     try:
         pcscd = PrivatePcscd(FOLDER)
     except NoPcscd as error:
-        pytest.skip(str(error))
+        pytest.fail(str(error), pytrace=False)
     with pcscd:
         yield pcscd
 

@@ -216,7 +216,7 @@ async def serving(
 ) -> AsyncIterator[Kit]:
     """A service with a reader for each name; its terminals are numbered from 1."""
     counter = Counter(names)
-    journals = [Journal(folder / f"{name}.sqlite") for name in names]
+    journals = [Journal(folder / f"{name}.sqlite", shared=True) for name in names]
     tills = [
         Till(SoftwareKeys(PROGRAMME, 7, number, MASTERS["till"], MASTERS["load"]), journal, offers=offers)
         for number, journal in enumerate(journals, 1)

@@ -95,6 +95,10 @@ BAD = [
 ]  # fmt: skip
 
 
+OF_OTHER_BUILDS = {"globalplatform": ["Mac.sign: is never called"], "own": []}
+"""What a build has and another one uses: the MAC behind a chaining value."""
+
+
 def javap(classes: list[Path]) -> str:
     """The classes as javap prints them."""
     tool = shutil.which("javap")
@@ -109,7 +113,7 @@ def test_the_applet_is_clean(channel: str) -> None:
     built(channel)
     found = parse(javap(sorted((classes_folder(channel) / "joren").glob("*.class"))))
     assert {"CustomerApplet", "ShopApplet", "PlatformChannel", "Rank"} <= {klass.name for klass in found}
-    assert [str(finding) for finding in lint(found)] == []
+    assert [str(finding) for finding in lint(found)] == OF_OTHER_BUILDS[channel]
 
 
 @pytest.fixture(scope="module")

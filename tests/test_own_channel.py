@@ -23,6 +23,7 @@ from joren.simulator.chip import IDEAL, AppletClass, Chip
 from joren.simulator.java_roles import OWN, java_customer, java_shop
 from joren.simulator.javacard import JavaFault
 from joren.simulator.memory import PowerCut
+from joren.simulator.profile import Profile
 
 PLAIN = replace(IDEAL, development=False)
 ENC, MAC, DEK = (Key(bytes(range(start, start + 16)), "own", 7) for start in (0x21, 0x5A, 0xB3))
@@ -50,9 +51,9 @@ def aid_of(order: Order) -> bytes:
     return aid(AID_SHOP if isinstance(order, ShopOrder) else AID_CUSTOMER, PRODUCT.programme)
 
 
-def chip_with(program: Maker, order: Order, parameters: bytes = PARAMETERS) -> Chip:
+def chip_with(program: Maker, order: Order, parameters: bytes = PARAMETERS, profile: Profile = PLAIN) -> Chip:
     """A blank instance, selected."""
-    chip = Chip(b"own", PLAIN)
+    chip = Chip(b"own", profile)
     chip.install(program(order, parameters), aid_of(order))
     chip.power_on()
     select(chip, order)
@@ -195,9 +196,9 @@ class TestOneCard:
 class Both:
     """Model and Java side by side; `process` is for a host, which sees one card."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, profile: Profile = PLAIN) -> None:
         self.order = order
-        self.chips = [chip_with(program, order) for program in (of_model, of_java)]
+        self.chips = [chip_with(program, order, profile=profile) for program in (of_model, of_java)]
         for chip in self.chips:
             issue(chip, order)
         self.answered = 0
@@ -324,11 +325,11 @@ class Host:
 
 
 @ORDERS
-@pytest.mark.parametrize("seed", range(2))
-def test_model_and_applet_answer_the_same_bytes(order: Order, seed: int) -> None:
-    """REQ-OWN-1 to REQ-OWN-5: sessions at every level, right and wrong, and what is sent within and beside them."""
-    both = Both(order)
-    host = Host(both, Random(seed))
+@pytest.mark.parametrize("cmac", [True, False], ids=["CMAC", "CBC-MAC alone"])
+def test_model_and_applet_answer_the_same_bytes(order: Order, cmac: bool) -> None:
+    """REQ-OWN-1 to REQ-OWN-5, REQ-FIT-1: sessions at every level, right and wrong, and what is sent within and beside them."""
+    both = Both(order, replace(PLAIN, cmac=cmac))
+    host = Host(both, Random(cmac))
     for _ in range(400):
         host.step()
     assert both.answered > 400

@@ -1,5 +1,6 @@
 """Commands with cards in readers of PC/SC, without pcscd: tests/fakescard.py is PC/SC, the cards are the simulated ones of a folder."""
 
+import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,21 @@ def test_without_a_card_the_command_waits_and_says_so(desk: Desk) -> None:
     assert "joren: Desk 00 00: a customer card expected, none came within 0.01 s" in said
     desk.scard.meanwhile = lambda: None if slot.seen else slot.insert(chip)
     desk.run("--card-wait", "60", "card", "show", "pcsc:0")
+
+
+def test_while_a_sale_waits_for_its_card_others_may_work_in_the_folder(desk: Desk) -> None:
+    chip, slot, free = desk.chip("cards/alice.json"), desk.scard[DESK], []
+    slot.pull()
+
+    def come() -> None:
+        with (desk.home / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free.append(True)
+        slot.insert(chip)
+
+    desk.scard.meanwhile = come
+    desk.run("--card-wait", "60", "tap", "pcsc:0", "1")
+    assert free == [True]
 
 
 @pytest.mark.parametrize(

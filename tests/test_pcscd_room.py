@@ -18,7 +18,8 @@ PROGRAM = """#!{python}
 import pathlib, signal, socket, sys
 folder = pathlib.Path(sys.argv[3]).parent
 slots = [socket.create_server(("127.0.0.1", {port} + number)) for number in range({slots})]
-(folder / "pcscd.comm").touch()
+(folder / "run").mkdir(exist_ok=True)
+(folder / "run" / "pcscd.comm").touch()
 card, _ = slots[0].accept()
 card.sendall(b"slot 0")
 signal.pause()

@@ -86,16 +86,6 @@ def test_the_benchmark_of_batches_runs() -> None:
     assert all(rate > 0 for rate in [*told["per_second"].values(), *told["processor_ms"].values(), *told["look_up_ms"].values()])
 
 
-def test_the_benchmark_of_readers_runs() -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "readers.py"), "--json"]
-    told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert (told["format"], list(told["rows"])) == (
-        "joren-bench-readers",
-        ["libpcsclite through ctypes", "pyscard's SCardTransmit", "joren"],
-    )
-    assert all(row["us"] > 0 for row in told["rows"].values())
-
-
 def test_the_benchmark_of_the_till_service_runs() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "service.py"), "--json", "20"]
     told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

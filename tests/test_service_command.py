@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from fakescard import FakeScard
 from joren.cli import main
 from joren.commands.counter_readers import Counter, CounterReader, Hold
 from joren.commands.till_service import address_path, till_stations, token_path
@@ -80,7 +81,7 @@ BAD_STARTS = [
     (["--readers", "left"], "sim:NAME"),
     (["--readers", "sim:"], "sim:NAME"),
     (["--readers", "sim:a,a"], "sim:NAME"),
-    (["--readers", "sim:a/b"], "sim:NAME"),
+    (["--readers", "sim: a"], "sim:NAME"),
     (["--readers", "sim:a,b", "--shop-card", "bakery"], "serves one reader"),
     (["--readers", "sim:a,b", "--terminal", "255"], "go beyond 255"),
 ]
@@ -94,6 +95,18 @@ def test_what_can_not_be_started_says_why(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     result = joren(workspace, "till", "serve")
     assert (result.exit_code, "pip install 'joren[service]'" in result.stderr) == (2, True)
+
+
+def test_readers_of_pcsc_have_to_be_there(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joren.host.pcsc_api.load_scard", lambda: FakeScard("Desk 00 00"))
+    joren(workspace, "till", "token")
+    result = joren(workspace, "till", "serve", "--readers", "pcsc:none", "--port", "0")
+    assert (result.exit_code, "Desk 00 00" in result.stderr) == (6, True), result.output
+
+
+def test_a_card_in_a_reader_of_pcsc_goes_into_no_simulated_one(workspace: Workspace) -> None:
+    with pytest.raises(HostError, match="one of the folder expected"):
+        Counter(Hold(workspace), [CounterReader("left")]).tap("left", "pcsc:0", None)
 
 
 def test_orders_to_a_service_that_does_not_run_say_so(workspace: Workspace) -> None:

@@ -32,15 +32,16 @@ class Script:
         self.released = 0
 
     def wait_card(self, stopped: Callable[[], bool]) -> Transmit | None:
-        while not stopped():
+        while True:
             try:
                 found = self.next.get(timeout=0.05)
             except Empty:
+                if stopped():
+                    return None
                 continue
             if isinstance(found, Exception):
                 raise found
             return found
-        return None
 
     def card_left(self) -> bool:
         return self.left.is_set()
@@ -54,7 +55,7 @@ class Bench:
     """A station on its own, and what it tells."""
 
     def __init__(self, folder: Path) -> None:
-        self.journal = Journal(folder / "journal.sqlite")
+        self.journal = Journal(folder / "journal.sqlite", shared=True)
         self.reader = Script()
         self.till = Till(SoftwareKeys(PROGRAMME, 7, 1, MASTERS["till"]), self.journal)
         self.station = Station(self.reader, self.till, lambda: HOUR)
@@ -95,8 +96,9 @@ def test_a_reader_that_goes_fails_what_waits_and_is_found_again(bench: Bench) ->
     with pytest.raises(Problem, match="can not be used now"):
         bench.station.submit(sale)
     bench.reader.next.put(LinkLost("still unplugged"))
+    assert bench.tells() == "reader_back", "before any card comes"
     bench.reader.next.put(free_of_pin().chip.process)
-    assert [bench.tells(), bench.tells()] == ["reader_back", "card_in"]
+    assert bench.tells() == "card_in"
 
 
 def test_a_reader_that_goes_while_a_card_is_in(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from joren.simulator import pcscd as pcscd_module
 from joren.simulator.card_manager_chip import make_managed_chip
 from joren.simulator.cardserver import known_manager_keys
 from joren.simulator.chip import IDEAL
-from joren.simulator.pcscd import NoPcscd, PrivatePcscd, missing_packages
+from joren.simulator.pcscd import SOCKET, NoPcscd, PrivatePcscd, missing_packages
 from joren.simulator.pcscd_room import Door
 from joren.simulator.profile import load_profile
 from joren.simulator.vpcd import ChipInSlot, News, VpcdSlot
@@ -98,7 +99,7 @@ def test_pcscd_that_crashes_and_comes_back(pcscd: PcscdKit) -> None:
     with VpcdSlot(ChipInSlot(Customer(card_id=CARD).chip), pcscd.pcscd.slot(0), news.put) as slot:
         slot.insert()
         pcscd.pcscd.kill()
-        assert (pcscd.pcscd.folder / "pcscd.comm").exists()
+        assert Path(pcscd.pcscd.environment[SOCKET]).exists()
         assert [news.get(timeout=SOON) for _ in range(2)] == [News.INSERTED, News.LOST]
         pcscd.pcscd.start()
         assert news.get(timeout=SOON) is News.INSERTED
@@ -117,6 +118,7 @@ def test_four_slots_are_four_readers(pcscd: PcscdKit, tmp_path: Path) -> None:
         with pytest.raises(ConnectionRefusedError, match=r"slot 4 of the pcscd in .*: no such slot"):
             other.slot(4)()
         kit.empty()
+        assert stat.S_IMODE(other.folder.stat().st_mode) == 0o700  # what pcscd itself makes is open to everyone
         with pytest.raises(ValueError, match="runs already"):
             other.start()
 
@@ -163,7 +165,7 @@ def test_without_namespaces_root_runs_one_at_a_time(monkeypatch: pytest.MonkeyPa
     private = PrivatePcscd(tmp_path / "folder")
     private.folder.mkdir()
     assert private._namespace() == []
-    assert (private.folder / "pcscd.comm").readlink() == tmp_path / "run" / "pcscd.comm"
+    assert (private.folder / "run").readlink() == tmp_path / "run"
     held = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
     command = [sys.executable, "-c", held, str(tmp_path / "run" / "joren.lock")]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 1

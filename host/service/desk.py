@@ -195,8 +195,8 @@ class Desk:
         if in_hand is not None:
             await in_hand.handed.wait()
         if in_hand is not None and reference in self._in_hand:
-            running = in_hand.job is not None and in_hand.job.running()
-            state = "in_progress" if running else "waiting_for_card"
+            job = in_hand.job
+            state = "in_progress" if job is not None and (job.running() or job.done()) else "waiting_for_card"
             return {"reference": reference, "reader": in_hand.station.name, "state": state}
         found = await asyncio.to_thread(self._find, reference)
         if found is not None:
@@ -204,7 +204,7 @@ class Desk:
             told = {"reference": reference, "reader": station.name, "state": row.fate.value}
             if row.fate is not Fate.COMMITTED:
                 return {**told, "transaction": row_fields(row)}
-            granted = await asyncio.to_thread(station.till.outcome, reference)
+            granted = await asyncio.to_thread(station.books.outcome, reference)
             if isinstance(granted, Granted):
                 return {**told, "sale": sale_fields(granted, station.name)}
         if reference in self._failed:
@@ -260,12 +260,17 @@ class Desk:
         in_hand = self._in_hand[reference] = InHand(reference, station)
         task = asyncio.create_task(self._sold(in_hand, lambda till: make(till, reference, hour), given, session))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         try:
             return sale_fields(await asyncio.shield(task), station.name)
         except asyncio.CancelledError:
             in_hand.give_up()
             raise
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, as its client may have gone: what failed is known by its reference
 
     async def _sold(self, in_hand: InHand, make: Callable[[Till], Dialog[Granted]], given: Given, session: Session) -> Granted:
         reference, station = in_hand.reference, in_hand.station
@@ -275,7 +280,7 @@ class Desk:
                 if found is not None and found[0] is not station:
                     raise _elsewhere(reference, found[0])
                 if found is not None and found[1].fate is Fate.COMMITTED:
-                    return run(make(station.till), {})  # its result is in the journal: this dialog asks no card
+                    return run(make(station.books), {})  # its result is in the journal: this dialog asks no card
                 if in_hand.given_up:
                     raise Problem("cancelled", "the sale was given up before a card came")
                 in_hand.job = station.submit(make)

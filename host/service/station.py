@@ -23,7 +23,7 @@ from joren.host.till import Till
 from .problems import Problem, problem_of
 from .shapes import card_of_sale, card_of_standing
 
-__all__ = ["Job", "Station", "TapReader"]
+__all__ = ["Job", "ShopCard", "Station", "TapReader"]
 
 T = TypeVar("T")
 Tell = Callable[[str, str, dict[str, Any]], None]
@@ -42,9 +42,9 @@ class TapReader(Protocol):
         """What it is called."""
 
     def wait_card(self, stopped: Callable[[], bool]) -> Transmit | None:
-        """The link to the card that is in, powered anew, or to the next that comes; None once `stopped` says so, which is asked often.
+        """The link to the card that is in, powered anew, or to the next that comes; None once `stopped` says so.
 
-        Raises LinkLost for a reader that is gone.
+        Looks for the reader first, and raises LinkLost where it is gone; while it is there and empty, asks `stopped` often.
         """
 
     def card_left(self) -> bool:
@@ -52,6 +52,17 @@ class TapReader(Protocol):
 
     def release(self) -> None:
         """The tap is over."""
+
+
+class ShopCard(Protocol):
+    """A shop card in a reader of its own, for one station."""
+
+    @property
+    def transmit(self) -> Transmit:
+        """Sends a command. Raises LinkLost, from then on until `reset`."""
+
+    def reset(self) -> object:
+        """Power off and on. Raises LinkLost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +74,21 @@ class Job(Generic[T]):
 
 
 class Station:
-    """A reader, its till, and the link to the shop card if the till has one. `hour` tells the hour it is."""
+    """A reader, its till on a journal that is shared, and the shop card if the till has one. `books` is a second till on the same journal,
+    for what is known already: it asks no card, and may be asked while the first is at work. `hour` tells the hour it is.
+    """
 
-    def __init__(self, reader: TapReader, till: Till, hour: Callable[[], int], shop: Transmit | None = None) -> None:
+    def __init__(self, reader: TapReader, till: Till, hour: Callable[[], int], shop: ShopCard | None = None) -> None:
         self.name = reader.name
         self.till = till
+        self.books = Till(till.holder, till.journal, offers=till.offers)
         self.card_in = False
         self.gone = False
         self._reader = reader
         self._hour = hour
         self._tell: Tell = lambda _reader, _event, _fields: None
         self._shop = shop
+        self._shop_lost = False
         self._jobs: deque[Job[Any]] = deque()
         self._turn = Condition()
         self._stopping = False
@@ -116,7 +131,7 @@ class Station:
     def _serve(self) -> None:
         while not self._stopping:
             try:
-                link = self._reader.wait_card(lambda: self._stopping)
+                link = self._reader.wait_card(self._waits)
                 if self.gone:
                     self._is_gone(False)
                 if link is not None:
@@ -129,6 +144,12 @@ class Station:
             except Exception:
                 LOG.exception("reader %s", self.name)
                 self._pause(LOOK_AGAIN_S)
+
+    def _waits(self) -> bool:
+        """Asked by a reader that is there: whether it shall wait no longer."""
+        if self.gone:
+            self._is_gone(False)
+        return self._stopping
 
     def _is_gone(self, gone: bool) -> None:
         with self._turn:
@@ -151,17 +172,22 @@ class Station:
 
     def _tap(self, link: Transmit) -> None:
         """All that is done with one card."""
-        links = {Slot.CUSTOMER: link} | ({} if self._shop is None else {Slot.SHOP: self._shop})
+        links = {Slot.CUSTOMER: link}
+        if self._shop is not None:
+            if self._shop_lost:
+                self._shop.reset()
+                self._shop_lost = False
+            links[Slot.SHOP] = self._shop.transmit
         self.card_in = True
-        told = went = left = False
+        told: str | None = None
+        went = left = False
         try:
             while not self._stopping:
-                job = self._next(POLL_S if told else 0)
+                job = self._next(0 if told is None else POLL_S)
                 if job is not None:
                     went, told = self._do(job, links, told)
-                elif not told:
-                    went = self._ask_who(links)
-                    told = True
+                elif told is None:
+                    went, told = self._ask_who(links)
                 else:
                     left = self._reader.card_left()
                 if went or left:
@@ -183,29 +209,44 @@ class Station:
                     return job
             return None
 
-    def _do(self, job: Job[T], links: dict[Slot, Transmit], told: bool) -> tuple[bool, bool]:
-        """Whether the card went away, and whether it has been told who came."""
+    def _do(self, job: Job[T], links: dict[Slot, Transmit], told: str | None) -> tuple[bool, str | None]:
+        """Whether the card went away, and the id of the card that was told to be in."""
         try:
             result = run(job.make(self.till), links)
         except Exception as error:
             if not isinstance(error, DialogError):
                 LOG.exception("reader %s: a call failed", self.name)
             job.result.set_exception(error)
-            return isinstance(error, CardLost), told
-        if isinstance(result, Granted) and not told:
-            self._tell(self.name, "card_in", card_of_sale(result))
+            return self._went(error), told
+        if isinstance(result, Granted):
+            card = card_of_sale(result)
+            if told and told != card["card_id"]:  # it was swapped unseen
+                self._tell(self.name, "card_out", {})
+            if told != card["card_id"]:
+                self._tell(self.name, "card_in", card)
+            told = card["card_id"]
         job.result.set_result(result)
-        return False, told or isinstance(result, Granted)
+        return False, told
 
-    def _ask_who(self, links: dict[Slot, Transmit]) -> bool:
-        """Tells who came; whether the card went away. Points and purse are told of cards that tell them without a PIN."""
+    def _went(self, error: Exception) -> bool:
+        """Whether an error ends the tap: a card went away, whichever it was."""
+        if not isinstance(error, CardLost):
+            return False
+        self._shop_lost = self._shop_lost or error.card == Slot.SHOP.value
+        return True
+
+    def _ask_who(self, links: dict[Slot, Transmit]) -> tuple[bool, str]:
+        """Tells who came; whether the card went away, and its id, "" where it can not be served.
+
+        Points and purse are told of cards that tell them without a PIN.
+        """
         try:
-            standing = self._standing(links)
+            card = card_of_standing(self._standing(links))
         except DialogError as error:
             self._tell(self.name, "card_error", {"problem": problem_of(error).body})
-            return isinstance(error, CardLost)
-        self._tell(self.name, "card_in", card_of_standing(standing))
-        return False
+            return self._went(error), ""
+        self._tell(self.name, "card_in", card)
+        return False, str(card["card_id"])
 
     def _standing(self, links: dict[Slot, Transmit]) -> Standing:
         hour = self._hour()

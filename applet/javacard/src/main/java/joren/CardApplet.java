@@ -41,16 +41,15 @@ public abstract class CardApplet extends Applet {
      */
     CardApplet(byte[] role, byte[] parameters, short offset, byte length) {
         short end = (short) (offset + length);
-        short control = (short) (offset + 1 + parameters[offset]);
-        if (parameters[offset] != AID_SIZE || control >= end
-            || Util.arrayCompare(role, (short) 0, parameters, (short) (offset + 1), ROLE_SIZE) != 0) {
-            ISOException.throwIt(Codes.SW_WRONG_DATA);
-        }
+        short control = (short) (offset + 1 + AID_SIZE);
+        Checks.that(parameters[offset] == AID_SIZE && control < end
+            && Util.arrayCompare(role, (short) 0, parameters, (short) (offset + 1), ROLE_SIZE) == 0, Codes.SW_WRONG_DATA);
         short own = (short) (control + 1 + (parameters[control] & Words.BYTE));
-        short ownLength = own < end ? (short) (parameters[own] & Words.BYTE) : 0;
-        own++;
-        if ((short) (own + ownLength) > end && ownLength != 0) {
-            ISOException.throwIt(Codes.SW_WRONG_DATA);
+        short ownLength = 0;
+        Checks.that(own <= end, Codes.SW_WRONG_DATA);
+        if (own < end) {
+            ownLength = (short) (parameters[own++] & Words.BYTE);
+            Checks.that((short) (own + ownLength) <= end, Codes.SW_WRONG_DATA);
         }
         programme = Util.getShort(parameters, (short) (offset + 1 + ROLE_SIZE));
         development = ownLength == 1 && parameters[own] == DEVELOPMENT;

@@ -40,7 +40,18 @@ final class DoubleWords {
 
     /** a + b in place of a, in RAM; whether that was more than fits, and a is FFFFFFFF. */
     static boolean addSaturating(byte[] a, short ao, byte[] b, short bo) {
-        return addSaturating(a, ao, Util.getShort(b, bo), Util.getShort(b, (short) (bo + 2)));
+        short high = Util.getShort(b, bo);
+        short low = Util.getShort(b, (short) (bo + 2));
+        short highSum = (short) (Util.getShort(a, ao) + high);
+        short lowSum = (short) (Util.getShort(a, (short) (ao + 2)) + low);
+        boolean over = (short) (highSum ^ Words.SIGN) < (short) (high ^ Words.SIGN);
+        if ((short) (lowSum ^ Words.SIGN) < (short) (low ^ Words.SIGN)) {
+            highSum++;
+            over |= highSum == 0;
+        }
+        Util.setShort(a, ao, over ? Words.MOST : highSum);
+        Util.setShort(a, (short) (ao + 2), over ? Words.MOST : lowSum);
+        return over;
     }
 
     /** a + word in place of a, in RAM, or FFFFFFFF. */
@@ -56,24 +67,6 @@ final class DoubleWords {
             }
         }
         Util.setShort(a, low, sum);
-    }
-
-    /** The same for high and low words. */
-    static boolean addSaturating(byte[] a, short ao, short high, short low) {
-        short lowSum = (short) (Util.getShort(a, (short) (ao + 2)) + low);
-        short highSum = (short) (Util.getShort(a, ao) + high);
-        boolean over = (short) (highSum ^ Words.SIGN) < (short) (high ^ Words.SIGN);
-        if ((short) (lowSum ^ Words.SIGN) < (short) (low ^ Words.SIGN)) {
-            highSum++;
-            over |= highSum == 0;
-        }
-        if (over) {
-            highSum = Words.MOST;
-            lowSum = Words.MOST;
-        }
-        Util.setShort(a, ao, highSum);
-        Util.setShort(a, (short) (ao + 2), lowSum);
-        return over;
     }
 
     /** a - b in place of a, in RAM; b is not above a. */

@@ -16,6 +16,8 @@ final class Rank {
     private static final short X1 = 10;
 
     private static final short VALUE_SIZE = 4;
+    /** Of a number of steps what is less than a half-life. */
+    private static final short STEPS = 63;
     private static final short SHARE_MAX = 256;
 
     /** T[j] of REQ-RANK-09, less 65536, which leaves the same 16 bits. */
@@ -110,14 +112,15 @@ final class Rank {
 
     /**
      * Steps 1 to 3: makes the state, in RAM, what a purchase at this hour would start from (REQ-RANK-17), last_hour with it, and returns
-     * the hour that takes its place. A state that has not been used stays as it is.
+     * the hour that takes its place. A state that has not been used stays as it is. The steps of a value, G(last + gap) - G(last) of
+     * REQ-RANK-08, are the upper word of gap * rate and the carry of the lower words.
      */
     static short readAt(byte[] state, short so, byte[] rules, short hour) {
         short last = Util.getShort(state, (short) (so + Codes.STATE_LAST_HOUR));
         if (Util.getShort(state, (short) (so + Codes.STATE_VISITS)) == 0) {
             return hour;
         }
-        if (Words.below(hour, last)) {
+        if ((short) (hour ^ Words.SIGN) < (short) (last ^ Words.SIGN)) {
             hour = last;
         }
         short gap = (short) (hour - last);
@@ -127,7 +130,17 @@ final class Rank {
             for (short at = (short) (so + Codes.STATE_VALUES); at < end; at += VALUE_SIZE) {
                 short rate = Util.getShort(rules, slot);
                 if (rate != 0) {
-                    age(state, at, rate, last, gap);
+                    short steps = Words.upper(gap, rate);
+                    short low = (short) (gap * rate);
+                    if ((short) ((low + last * rate) ^ Words.SIGN) < (short) (low ^ Words.SIGN)) {
+                        steps++;
+                    }
+                    if ((steps & STEPS) != 0) {
+                        fall(state, at, FALL_FACTORS[(short) (steps & STEPS)]);
+                    }
+                    if ((steps & ~STEPS) != 0) {
+                        halve(state, at, (short) ((steps >> 6) & 0x3FF));
+                    }
                 }
                 slot += Codes.SLOT_SIZE;
             }
@@ -137,25 +150,10 @@ final class Rank {
         return hour;
     }
 
-    /** REQ-RANK-08, REQ-RANK-09. G(last + gap) - G(last) is the upper word of gap * rate, and the carry of the lower words. */
-    private static void age(byte[] state, short at, short rate, short last, short gap) {
-        short steps = Words.upper(gap, rate);
-        short low = (short) (gap * rate);
-        if ((short) ((low + last * rate) ^ Words.SIGN) < (short) (low ^ Words.SIGN)) {
-            steps++;
-        }
-        short factor = FALL_FACTORS[(short) (steps & 63)];
-        if (factor != 0) {
-            fall(state, at, (short) ((factor >> 8) & Words.BYTE), (short) (factor & Words.BYTE));
-        }
-        short halvings = (short) ((steps >> 6) & 0x3FF);
-        if (halvings != 0) {
-            halve(state, at, halvings);
-        }
-    }
-
     /** value * factor >> 16, byte after byte from the lowest: what is carried is at most 65535 each time. */
-    private static void fall(byte[] state, short at, short factorHigh, short factorLow) {
+    private static void fall(byte[] state, short at, short factor) {
+        short factorHigh = (short) ((factor >> 8) & Words.BYTE);
+        short factorLow = (short) (factor & Words.BYTE);
         short digit = (short) (state[(short) (at + 3)] & Words.BYTE);
         short carry = (short) (digit * factorHigh + (((short) (digit * factorLow) >> 8) & Words.BYTE));
         digit = (short) (state[(short) (at + 2)] & Words.BYTE);
@@ -219,7 +217,7 @@ final class Rank {
         short top = 0;
         short middle = Words.upper(low, rate);
         short bottom = (short) (low * rate + carry);
-        if (Words.below(bottom, carry)) {
+        if ((short) (bottom ^ Words.SIGN) < (short) (carry ^ Words.SIGN)) {
             middle++;
         }
         if (high != 0) {
@@ -234,7 +232,7 @@ final class Rank {
         carry = 0;
         if (top == 0 && middle >= 0 && middle < CARRY_DIVISOR) {
             short quotient = quotient(middle, bottom);
-            if (!Words.below(points, quotient)) {
+            if ((short) (points ^ Words.SIGN) >= (short) (quotient ^ Words.SIGN)) {
                 points = quotient;
                 carry = (short) (bottom - quotient * CARRY_DIVISOR);
             }
@@ -301,7 +299,11 @@ final class Rank {
                     units = most;
                 }
                 if (counted) {
-                    units = Words.addSaturating(units, Util.getShort(rules, (short) (slot + Codes.SLOT_VISIT)));
+                    short visit = Util.getShort(rules, (short) (slot + Codes.SLOT_VISIT));
+                    units += visit;
+                    if ((short) (units ^ Words.SIGN) < (short) (visit ^ Words.SIGN)) {
+                        units = Words.MOST;
+                    }
                 }
                 high += units;
                 if ((short) (high ^ Words.SIGN) < (short) (units ^ Words.SIGN)) {

@@ -57,12 +57,12 @@ final class PlatformChannel implements Channel {
     /** From a key set: version u8 (not 0), Key-ENC, Key-MAC, Key-DEK, 16 bytes each, and key diversification data, 10 bytes, or none. */
     PlatformChannel(Persistent cells, Transients ram, byte[] parameters, short offset, short length) {
         boolean whole = length == Scp03Keys.SET_SIZE || length == Scp03Keys.SIZE;
-        if (length != 0 && (!whole || parameters[offset] == 0)) {
-            ISOException.throwIt(Codes.SW_WRONG_DATA);
-        }
         kept = cells.channelKeys;
         sequence = cells.channelCounter;
-        Util.arrayCopy(parameters, offset, kept, (short) 0, length);
+        if (length != 0) {
+            Checks.that(whole && parameters[offset] != 0, Codes.SW_WRONG_DATA);
+            Util.arrayCopy(parameters, offset, kept, (short) 0, length);
+        }
         scratch = ram.scratch;
         keys = new Scp03Keys(cells, scratch);
     }

@@ -41,6 +41,7 @@ final class Card {
     private final Map<AESKey, byte[]> keys = new IdentityHashMap<>();
     private final Region[] regions;
     private boolean installing = true;
+    private boolean selected;
 
     Card(Runtime runtime, Link link, Class<?> type, Order order) {
         this.runtime = runtime;
@@ -167,8 +168,13 @@ final class Card {
         return size;
     }
 
+    /** Deselects the instance, if it was selected, or takes its power; either clears RAM. */
     void clearRam(boolean reset) {
         runtime.use(this);
+        if (selected && !reset) {
+            applet.deselect();
+        }
+        selected = false;
         ram.clear(reset);
     }
 
@@ -192,6 +198,7 @@ final class Card {
 
     private Outcome run(byte[] apdu, boolean select) {
         try {
+            selected |= select;
             if (select && !applet.select()) {
                 return Outcome.answer(runtime.answered(ISO7816.SW_APPLET_SELECT_FAILED));
             }

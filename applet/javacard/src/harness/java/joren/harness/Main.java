@@ -24,6 +24,7 @@ public final class Main {
     private static final int SELECT = 0x04;
     private static final int KEEP_NON_ATOMIC = 0x08;
     private static final int LOAD = 0x10;
+    private static final int T0 = 0x20;
 
     private final Path folder;
     private final Instrumenter coverage;
@@ -114,16 +115,17 @@ public final class Main {
 
     private void run(Card card, Frame frame) {
         int flags = frame.u8();
-        card.channel.open(frame.u8());
-        card.nvm.start(frame.i32(), (flags & KEEP_NON_ATOMIC) != 0);
         link.log.clear();
         if ((flags & (DESELECT | RESET)) != 0) {
             card.clearRam((flags & RESET) != 0);
         }
+        card.channel.open(frame.u8());
+        card.nvm.start(frame.i32(), (flags & KEEP_NON_ATOMIC) != 0);
         if ((flags & LOAD) != 0) {
             card.load(frame.bytes(frame.u16()));
         }
         Hook.bytecodes = 0;
+        runtime.speak((flags & T0) != 0);
         Outcome outcome = card.process(frame.rest(), (flags & SELECT) != 0);
         if (outcome.fault != null) {
             fault(outcome.fault);

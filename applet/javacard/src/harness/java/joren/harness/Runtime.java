@@ -11,11 +11,12 @@ import javacard.framework.Applet;
 
 /**
  * The runtime environment under every instance: jCardSim's API, made to ask the card in hand. There is one for all cards, as each of
- * jCardSim's own has 64 KiB of buffers. An instance sees whole commands, as with T=1: what T=0 makes of them is the chip's affair.
+ * jCardSim's own has 64 KiB of buffers. An instance sees whole commands, as with T=1, or what a card with T=0 sees: the header with P3, and data.
  */
 final class Runtime extends SimulatorRuntime {
     private static final int ANSWER_MAX = 1024;
     private static final int NE_MAX = 256;
+    private static final int HEAD_SIZE = 5;
     /** Where jCardSim keeps Le. */
     private static final int LE = 0;
 
@@ -26,7 +27,12 @@ final class Runtime extends SimulatorRuntime {
 
     Runtime() {
         activateSimulatorRuntimeInstance();
-        currentProtocol = APDU.PROTOCOL_T1;
+        speak(false);
+    }
+
+    /** T=0, or T=1. */
+    void speak(boolean t0) {
+        currentProtocol = t0 ? APDU.PROTOCOL_T0 : APDU.PROTOCOL_T1;
     }
 
     byte[] apduBuffer() {
@@ -75,14 +81,18 @@ final class Runtime extends SimulatorRuntime {
         }
     }
 
-    /** Into the buffer. jCardSim's has no room for the Le of a command with 255 bytes of data; so it comes without, and is told of it. */
+    /**
+     * Into the buffer. jCardSim's has no room for the Le of a command with 255 bytes of data; so it comes without, and is told of it. With T=0
+     * a card does not see the Le of a command with data, and is to answer as if all were wanted.
+     */
     private void put(byte[] apdu) {
-        if (apdu.length <= shortAPDU.getBuffer().length) {
+        boolean unseen = currentProtocol == APDU.PROTOCOL_T0 && apdu.length > HEAD_SIZE;
+        if (!unseen && apdu.length <= shortAPDU.getBuffer().length) {
             resetAPDU(shortAPDU, ApduCase.getCase(apdu), apdu);
             return;
         }
-        resetAPDU(shortAPDU, ApduCase.Case3, Arrays.copyOf(apdu, apdu.length - 1));
-        int wanted = apdu[apdu.length - 1] & 0xFF;
+        resetAPDU(shortAPDU, ApduCase.Case3, unseen ? apdu : Arrays.copyOf(apdu, apdu.length - 1));
+        int wanted = unseen ? 0 : apdu[apdu.length - 1] & 0xFF;
         ((short[]) Fields.get(Fields.find(APDU.class, "ramVars"), shortAPDU))[LE] = (short) (wanted == 0 ? NE_MAX : wanted);
     }
 

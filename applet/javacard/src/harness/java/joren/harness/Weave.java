@@ -14,18 +14,20 @@ import org.objectweb.asm.tree.FieldInsnNode;
 import org.objectweb.asm.tree.InsnList;
 import org.objectweb.asm.tree.IntInsnNode;
 import org.objectweb.asm.tree.JumpInsnNode;
+import org.objectweb.asm.tree.LabelNode;
 import org.objectweb.asm.tree.LdcInsnNode;
 import org.objectweb.asm.tree.LookupSwitchInsnNode;
 import org.objectweb.asm.tree.MethodInsnNode;
 import org.objectweb.asm.tree.MethodNode;
 import org.objectweb.asm.tree.TableSwitchInsnNode;
+import org.objectweb.asm.tree.VarInsnNode;
 
 /**
  * Redirects an applet's stores, and what it asks of the API for its memory, to Hook; on demand counts its bytecodes, basic block by basic block.
  * Each instruction gives way to one call with the same effect on the stack, so the frames of the class stay true. Static initializers stay as
  * they are: a card has run them when the package was loaded.
  *
- * What is counted is the class file's bytecodes without I2S, which a Java Card does not have: there a short is what it computes with.
+ * What is counted is a Java Card's bytecodes (see bytecodes), by those of the class file.
  */
 final class Weave {
     private static final String HOOK = "joren/harness/Hook";
@@ -123,9 +125,7 @@ final class Weave {
         AbstractInsnNode[] all = method.instructions.toArray();
         for (int index = all.length - 1; index >= 0; index--) {
             AbstractInsnNode one = all[index];
-            if (one.getOpcode() >= 0 && one.getOpcode() != Opcodes.I2S) {
-                block++;
-            }
+            block += bytecodes(method, one);
             if (index == 0 || leaders.contains(one)) {
                 if (block > 0) {
                     mark(method, one, block);
@@ -133,6 +133,49 @@ final class Weave {
                 block = 0;
             }
         }
+    }
+
+    /**
+     * How many bytecodes of a Java Card an instruction stands for: there is no I2S; a field of `this` is one with its ALOAD_0 (getfield_a_this and
+     * the like), and a constant added to a short variable is one in all (sinc), as the instruction that ends it tells.
+     */
+    private static int bytecodes(MethodNode method, AbstractInsnNode one) {
+        int opcode = one.getOpcode();
+        if (opcode < 0 || opcode == Opcodes.I2S) {
+            return 0;
+        }
+        AbstractInsnNode before = before(one);
+        if (opcode == Opcodes.GETFIELD) {
+            boolean isStatic = (method.access & Opcodes.ACC_STATIC) != 0;
+            return !isStatic && before instanceof VarInsnNode && before.getOpcode() == Opcodes.ALOAD && ((VarInsnNode) before).var == 0 ? 0 : 1;
+        }
+        return opcode == Opcodes.ISTORE && isIncrement(before, ((VarInsnNode) one).var) ? -2 : 1;
+    }
+
+    /** Whether it ends ILOAD variable, constant, IADD or ISUB, I2S. */
+    private static boolean isIncrement(AbstractInsnNode cast, int variable) {
+        if (cast == null || cast.getOpcode() != Opcodes.I2S) {
+            return false;
+        }
+        AbstractInsnNode sum = before(cast);
+        if (sum == null || sum.getOpcode() != Opcodes.IADD && sum.getOpcode() != Opcodes.ISUB) {
+            return false;
+        }
+        AbstractInsnNode constant = before(sum);
+        if (constant == null || constant.getOpcode() < Opcodes.ICONST_M1 || constant.getOpcode() > Opcodes.SIPUSH) {
+            return false;
+        }
+        AbstractInsnNode load = before(constant);
+        return load != null && load.getOpcode() == Opcodes.ILOAD && ((VarInsnNode) load).var == variable;
+    }
+
+    /** The instruction before, in the same block. */
+    private static AbstractInsnNode before(AbstractInsnNode one) {
+        AbstractInsnNode found = one.getPrevious();
+        while (found != null && found.getOpcode() < 0 && !(found instanceof LabelNode)) {
+            found = found.getPrevious();
+        }
+        return found;
     }
 
     /** Labels that are jumped to, and what stands behind a jump or a return. */
