@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from joren.commands.tear_java import java_mutants
 from joren.host.conform import Suite, load_suite
 from joren.host.conform.suite import Kind
 
@@ -86,14 +87,27 @@ def survivors(names: Sequence[str], found: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
+def share(mutants: int, survivors: int) -> str:
+    """How many are caught, of all."""
+    return f"In all {mutants} mutants, {mutants - survivors} caught: {100 * (mutants - survivors) / mutants:.1f} %."
+
+
 def sections() -> dict[str, str]:
     """By name, what stands between the marks of the page."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from conformmutants import MUTANTS, SURVIVORS
+    from conformmutants import JAVA_SURVIVORS, MUTANTS, SURVIVORS
 
     suite = load_suite()
     names = [mutant.name for mutant in MUTANTS]
-    return {"counts": counts(suite), "matrix": matrix(suite), "beyond": reasons(), "mutants": survivors(names, SURVIVORS)}
+    java = [mutant.name for mutant in java_mutants()]
+    return {
+        "counts": counts(suite),
+        "matrix": matrix(suite),
+        "beyond": reasons(),
+        "mutants": survivors(names, SURVIVORS),
+        "java mutants": survivors(java, JAVA_SURVIVORS),
+        "all mutants": share(len(names) + len(java), len(SURVIVORS) + len(JAVA_SURVIVORS)),
+    }
 
 
 def main() -> None:
