@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from joren.commands.tear_java import java_mutants
 from joren.host.conform import Suite, load_suite
 from joren.host.conform.suite import Kind
 
@@ -86,7 +87,7 @@ def survivors(names: Sequence[str], found: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def java_mutants() -> str:
+def java_behaviour() -> str:
     """Mutants of the Java Card applet by kind, and why some survive."""
     from conformmutants_java import KINDS, SAME, UNSEEN, results
 
@@ -119,15 +120,33 @@ def absent() -> str:
     return "\n".join(["| left out | why |", "|---|---|", *(f"| {coded(methods)} | {why} |" for why, methods in ABSENT.items())])
 
 
+def share(mutants: int, survivors: int) -> str:
+    """How many are caught, of all."""
+    caught = mutants - survivors
+    return f"In all {mutants} mutants that do not answer alike, {caught} caught: {100 * caught / mutants:.1f} %."
+
+
 def sections() -> dict[str, str]:
     """By name, what stands between the marks of the page."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from conformmutants import MUTANTS, SURVIVORS
+    from conformmutants import JAVA_SURVIVORS, MUTANTS, SURVIVORS
+    from conformmutants_java import SAME, results
 
     suite = load_suite()
     names = [mutant.name for mutant in MUTANTS]
-    made = {"counts": counts(suite), "matrix": matrix(suite), "beyond": reasons(), "mutants": survivors(names, SURVIVORS)}
-    return {**made, "java mutants": java_mutants(), "left out": absent()}
+    java = [mutant.name for mutant in java_mutants()]
+    tried = [one for one in results() if one.name not in {name for same in SAME.values() for name in same}]
+    lost = len(SURVIVORS) + len(JAVA_SURVIVORS) + sum(not one.vector for one in tried)
+    return {
+        "counts": counts(suite),
+        "matrix": matrix(suite),
+        "beyond": reasons(),
+        "mutants": survivors(names, SURVIVORS),
+        "java mutants": survivors(java, JAVA_SURVIVORS),
+        "java behaviour": java_behaviour(),
+        "left out": absent(),
+        "all mutants": share(len(names) + len(java) + len(tried), lost),
+    }
 
 
 def main() -> None:
