@@ -133,8 +133,9 @@ class FolderReader:
 def readers_of(text: str, folder: Callable[[], CardFolder], workspace: Workspace) -> Sequence[CardReader]:
     """What `--readers` asks for: sim:N, or pcsc:PATTERN,PATTERN... Raises HostError, also as ReaderError."""
     kind, _, number = text.partition(":")
-    if kind == "pcsc" and all(number.split(",")):
-        return batch_readers(number.split(","), lambda told: click.echo(told, err=True))
+    patterns = [pattern.removeprefix("pcsc:") for pattern in number.split(",")]
+    if kind == "pcsc" and all(patterns):
+        return batch_readers(patterns, lambda told: click.echo(told, err=True))
     if kind != "sim" or not (number.isascii() and number.isdigit() and 1 <= int(number) <= READERS_MAX):
         raise HostError(f"--readers: sim:N, N in 1..{READERS_MAX}, or pcsc:PATTERN,... expected, {text!r} came")
     cards = folder()

@@ -55,7 +55,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     JavaFault: 1,
     DoesNotFit: 2,
     BadTrace: 6,
-    NoDriver: 5,
+    NoDriver: 6,
     NoPcscd: 6,
     OSError: 6,
 }

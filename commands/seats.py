@@ -11,11 +11,12 @@ import click
 
 from joren.apdu import Command, LinkLost, Response, Transmit
 from joren.apdu.trace import Observer
+from joren.host import HostError
 from joren.host.pcsc import PcscCard, PcscReader, find_reader
 from joren.host.pcsc_errors import ReaderError
 from joren.simulator.reader import Losses, When
 
-__all__ = ["PCSC", "PcscSeat", "Seat", "expect_card", "pattern_of", "taken_seat"]
+__all__ = ["PCSC", "PcscSeat", "Seat", "check_apart", "expect_card", "pattern_of", "taken_seat"]
 
 PCSC = "pcsc:"
 
@@ -84,6 +85,17 @@ class PcscSeat:
 def pattern_of(name: str) -> str | None:
     """The pattern of a reader, where a card is named by one."""
     return name.removeprefix(PCSC) if name.startswith(PCSC) else None
+
+
+def check_apart(*cards: str) -> None:
+    """Raises HostError where two of these, each with a card of its own, are one reader of PC/SC; ReaderError."""
+    names = []
+    for pattern in filter(None, map(pattern_of, cards)):
+        with find_reader(pattern) as reader:
+            names.append(reader.name)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise HostError(f"{twice}: a customer card and a shop card in readers of their own expected, one reader came for both")
 
 
 def expect_card(name: str, pattern: str, wait_s: float) -> None:

@@ -23,6 +23,11 @@ def found(workspace: Workspace, image: str) -> tuple[str, Path]:
     if len(here) > 1:
         path = workspace.home / CARDS.folder / f"{image}.json"
         raise HostError(f"{image}: a customer card and a shop card have this name; give the image's path, such as {path}")
+    if not here and not Path(image).is_file():
+        known = (
+            ", ".join(sorted({name for place in (CARDS, SHOPS) for name in workspace.names(place)})) or "none yet; joren card new makes one"
+        )
+        raise HostError(f"card {image}: none of this name; there are: {known}")
     path = workspace.path(here[0] if here else CARDS, image)
     return next((place.what for place in (CARDS, SHOPS) if path.parent.name == place.folder), "card"), path
 

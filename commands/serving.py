@@ -52,6 +52,8 @@ class Serving:
             self._rope.send(bytes((number, NEWS.index(news))))
 
         served = Served(self._workspace, image, where, lambda card: make(card, ring))
+        if served.path in (other.path for other in self._cards):
+            raise HostError(f"{served.name}: named twice; a card is in one reader")
         orders = OrderSocket(self._workspace.serving, served.name)
         self._kept.callback(orders.close)
         self._kept.callback(served.remove)

@@ -44,7 +44,7 @@ from joren.simulator.work import Work
 
 from .options import card_argument, complete_shops, pin_options, read_pins, time_option
 from .output import console, json_option, reply
-from .seats import Seat
+from .seats import Seat, check_apart
 from .shop import SOFTWARE_SHOP
 from .times import timed, times_fields, times_picture, wire_for
 from .tryout import Exchange
@@ -236,6 +236,7 @@ def _drive(workspace: Workspace, counter: Counter, make: Callable[[Till], Dialog
     cards = {Slot.CUSTOMER: (CARDS, counter.card)}
     if counter.shop_card is not None:
         cards[Slot.SHOP] = (SHOPS, counter.shop_card)
+    check_apart(*(name for _, name in cards.values()))
     for place, name in cards.values():
         workspace.expect(place, name)
     with ExitStack() as stack:

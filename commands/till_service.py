@@ -20,7 +20,7 @@ from joren.host.selecting import select_shop
 from .counter_readers import Counter, CounterReader, Hold
 from .options import complete_shops
 from .output import Commands, console, json_option, reply, table
-from .seats import Seat
+from .seats import PCSC, Seat, check_apart, pattern_of
 from .shop import SOFTWARE_SHOP
 from .workspace import SHOPS, Workspace, pass_workspace
 
@@ -100,6 +100,8 @@ def serve(workspace: Workspace, readers: str, port: int, shop_card: str | None, 
     kind, names = reader_names(readers)
     if shop_card is not None and len(names) > 1:
         raise HostError(f"--shop-card: a shop card serves one reader, {len(names)} came")
+    if shop_card is not None and kind == "pcsc":
+        check_apart(PCSC + names[0], shop_card)
     if terminal + len(names) - 1 > TERMINAL_MAX:
         raise HostError(f"--terminal: {len(names)} readers from {terminal} on go beyond {TERMINAL_MAX}")
     shown = Token.load(token_path(workspace))
@@ -210,7 +212,7 @@ def _note_address(workspace: Workspace, url: str) -> Callable[[], None]:
 def reader_names(text: str) -> tuple[str, list[str]]:
     """What `--readers` asks for: the kind, and names or patterns. Raises HostError."""
     kind, _, listed = text.partition(":")
-    names = listed.split(",")
+    names = [name.removeprefix(f"{kind}:") for name in listed.split(",")]
     right = kind in ("sim", "pcsc") and len(set(names)) == len(names) <= READERS_MAX
     if not right or not all(name.isprintable() and name == name.strip() and 0 < len(name) <= NAME_MAX for name in names):
         raise HostError(f"--readers: sim:NAME,... or pcsc:PATTERN,..., up to {READERS_MAX} that differ, expected, {text!r} came")
@@ -219,7 +221,7 @@ def reader_names(text: str) -> tuple[str, list[str]]:
 
 @contextmanager
 def till_stations(hold: Hold, readers: "Sequence[TapReader]", shop_card: str | None, terminal: int) -> "Iterator[list[Station]]":
-    """A station for each reader, each with its till and journal. With a shop card the folder is this process's own."""
+    """A station for each reader, each with its till and journal. With a simulated shop card the folder is this process's own."""
     from joren.host.service.station import Station
 
     workspace = hold.workspace
@@ -227,7 +229,8 @@ def till_stations(hold: Hold, readers: "Sequence[TapReader]", shop_card: str | N
         product, offers = workspace.product, workspace.offers
         shop: Seat | None = None
         if shop_card is not None:
-            stack.enter_context(hold.held())
+            if pattern_of(shop_card) is None:
+                stack.enter_context(hold.held())
             shop = stack.enter_context(workspace.inserted(SHOPS, shop_card))
         stations = []
         for number, reader in enumerate(readers):

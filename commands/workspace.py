@@ -191,6 +191,9 @@ class Workspace:
 
     def new_path(self, place: Place, name: str) -> Path:
         """Where a new card of this name goes. Raises HostError for a name that is taken or can not be."""
+        if pattern_of(name) is not None:
+            what = "joren personalize batch FILE.csv --readers"
+            raise HostError(f"{place.what} {name}: the name of a simulated card expected; cards in readers are made by {what} {name}")
         if not NAME.fullmatch(name):
             raise HostError(f"name: up to 32 letters, digits, '-', '_' and '.' expected, {name!r} came")
         path = self.home / place.folder / f"{name}.json"

@@ -94,6 +94,8 @@ async function main([command, path, ...words]) {
 }
 
 main(argv.slice(2)).catch((error) => {
-  stderr.write(`${error.message}\n`);
+  const unheard = error instanceof TypeError || error.code; // of fetch, and of the folder's files
+  const next = "once it runs, ask the same again, with the same reference";
+  stderr.write(unheard ? `no answer from the till service (${error.message}); ${next}\n` : `${error.message}\n`);
   exit(1);
 });

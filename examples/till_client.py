@@ -87,18 +87,24 @@ def wait(client: TillClient, reference: str, state: str) -> str:
 
 def main() -> None:
     """The command line."""
-    client = TillClient.find(Path(os.environ.get("JOREN_HOME", ".joren")))
-    match sys.argv[1:]:
+    try:
+        run(TillClient.find(Path(os.environ.get("JOREN_HOME", ".joren"))), sys.argv[1:])
+    except Refused as refused:
+        sys.exit(f"{refused}")
+    except OSError as error:
+        sys.exit(f"no answer from the till service ({error}); once it runs, ask the same again, with the same reference")
+
+
+def run(client: TillClient, words: list[str]) -> None:
+    """What the command line asks for. Raises Refused, and OSError where nobody answers."""
+    match words:
         case ["events", number]:
             for _, event in zip(range(int(number)), client.events(), strict=False):
                 print(json.dumps(event))
         case ["wait", reference, state]:
             print(wait(client, reference, state))
-        case [("get" | "post") as method, path, *words]:
-            try:
-                print(json.dumps(client.call(method.upper(), path, fields(words)), indent=2))
-            except Refused as refused:
-                sys.exit(f"{refused}")
+        case [("get" | "post") as method, path, *given]:
+            print(json.dumps(client.call(method.upper(), path, fields(given)), indent=2))
         case _:
             sys.exit(__doc__)
 

@@ -153,7 +153,8 @@ class PcscCard:
             return Response.decode(bytes(answer))
         except MalformedResponse as error:
             self._lost_by = Pc.COMM_ERROR
-            raise ReaderLost(f"{self.name}: {error}; take the card out and put it in again") from None
+            told = error if answer else "the card gave no answer"
+            raise ReaderLost(f"{self.name}: {told}; take the card out and put it in again") from None
 
     def _written(self, command: Command) -> bytes:
         """The bytes that go to PC/SC."""

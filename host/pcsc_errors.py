@@ -31,7 +31,7 @@ ADVICE = {
     Blame.CARD: "turn the card round or clean it; then another card",
     Blame.READER: "unplug the reader and plug it in again; then another reader",
     Blame.SYSTEM: "see that pcscd is installed and runs (systemctl status pcscd), then try again",
-    Blame.OTHER: "end the program that uses the card (gpg's scdaemon, a browser, a PKCS#11 module), then try again",
+    Blame.OTHER: "end the program that uses the card (a till service, gpg's scdaemon, a browser, a PKCS#11 module), then try again",
 }
 
 

@@ -83,6 +83,8 @@ def chosen(names: Sequence[str], pattern: str) -> list[str]:
 
 def choose(names: Sequence[str], pattern: str) -> str:
     """The one reader that is meant. Raises ReaderError where there is none, HostError where it could be several."""
+    if not pattern:
+        raise HostError("reader: its name, its number or a pattern expected, nothing came; joren readers lists them")
     found = chosen(names, pattern)
     if len(found) > 1:
         raise HostError(f"reader {pattern}: one expected, {len(found)} came: {_quoted(found)}; name one in full or by number")

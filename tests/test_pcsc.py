@@ -326,11 +326,11 @@ def test_a_lost_link_stays_lost_until_a_reset(
         assert connection.transmit(SELECT).sw == 0x6D00
 
 
-@pytest.mark.parametrize("answer", ["", "90"])
-def test_an_answer_that_is_none_is_a_lost_link(scard: FakeScard, answer: str) -> None:
+@pytest.mark.parametrize(("answer", "said"), [("", "the card gave no answer"), ("90", "response: 2..65538 bytes expected, 1 came")])
+def test_an_answer_that_is_none_is_a_lost_link(scard: FakeScard, answer: str, said: str) -> None:
     put(scard, answers={SELECT.encode().hex(): answer})
     with PcscReader(NAME, scard).connect() as card:
-        with pytest.raises(ReaderLost, match=f"response: 2..65538 bytes expected, {len(answer) // 2} came"):
+        with pytest.raises(ReaderLost, match=said):
             card.transmit(SELECT)
         assert card.lost
         card.reset()

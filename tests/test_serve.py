@@ -229,7 +229,7 @@ def test_a_pcscd_that_ends_and_comes_back(driver: Driver, served: Server) -> Non
 def test_without_pcscd_it_says_what_to_do(shop: Shop, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "START_S", 0.01)
     driver.close()
-    told = shop.json("card", "serve", "alice", "--port", str(driver.port.port), code=5)
+    told = shop.json("card", "serve", "alice", "--port", str(driver.port.port), code=6)
     assert told["error"] == "NoDriver"
     for word in (str(driver.port), "apt install pcscd vsmartcard-vpcd", "--wait", "joren pcscd"):
         assert word in told["message"]
@@ -301,8 +301,8 @@ def test_a_card_that_can_not_be_kept_answers_nothing_and_is_out(shop: Shop, driv
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nobody",), "none of this name"),
-        (("alice", "alice"), "alice: another joren card serve has a card of this name"),
+        (("nobody",), "none of this name; there are: alice, bakery, both"),
+        (("alice", "alice"), "named twice"),
         (("both",), "give the image's path"),
     ],
 )

@@ -16,6 +16,7 @@ from servicekit import TOKEN, Kit, checked, serving
 from support import free_of_pin
 
 QUICK = Limits(request_s=0.2, idle_s=0.2, hello_s=0.2, beat_s=0.1, send_s=0.2)
+HEAD = f"POST /v1/purchase HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
 PURCHASE = {"reference": "S-1", "amount_minor": 100, "wait_seconds": 0}
 
 
@@ -131,12 +132,10 @@ async def raw(kit: Kit, data: bytes) -> bytes:
 
 
 def test_half_a_request_is_not_waited_for(tmp_path: Path) -> None:
-    head = f"POST /v1/purchase HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
-
     async def bad(kit: Kit) -> None:
         assert await raw(kit, b"") == b""
-        assert await raw(kit, head) == b""
-        answer = await raw(kit, head + b'Content-Length: 100\r\n\r\n{"reference": "S-1", ')
+        assert await raw(kit, HEAD) == b""
+        answer = await raw(kit, HEAD + b'Content-Length: 100\r\n\r\n{"reference": "S-1", ')
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"] == "slow_request"
         assert (await raw(kit, b"nonsense\r\n\r\n")).startswith(b"HTTP/1.0 400 ")
@@ -269,6 +268,19 @@ def test_whoever_is_too_slow_for_the_events_is_told_at_the_websocket(tmp_path: P
             assert message.data == aiohttp.WSCloseCode.TRY_AGAIN_LATER
 
     with_service(tmp_path, bad)
+
+
+def test_bytes_that_are_no_request_are_not_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A body that is longer than its Content-Length is half of it a second request, which is none."""
+
+    async def longer(kit: Kit) -> None:
+        told = await raw(kit, HEAD + b'Content-Length: 22\r\n\r\n{"reference": "S-1", {"pin": "48213975"}\r\n\r\n')
+        assert b"HTTP/1.0 400 " in told
+
+    with_service(tmp_path, longer)
+    (record,) = [record for record in caplog.records if record.name == "joren.till.http"]
+    assert record.getMessage().startswith("Error handling request from 127.0.0.1")
+    assert "48213975" not in caplog.text
 
 
 def test_a_fault_of_the_program_is_logged_and_told_without_its_traces(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -97,12 +97,12 @@ def test_a_card_with_a_pin_tells_points_to_no_one_and_takes_it_in_the_body(tmp_p
     assert not any(pin in caplog.text for pin in ("9999", "1234", "12a45"))
 
 
-async def lost(kit: Kit, customer: Customer) -> None:
-    """A purchase whose answer is lost after the card acted, and the card is pulled."""
+async def lost(kit: Kit, customer: Customer, when: When = When.AFTER) -> None:
+    """A purchase that is lost before or after the card acted, and the card is pulled."""
     sale = asyncio.create_task(kit.call("purchase", reader="left", reference="S-1", amount_minor=1250))
     await kit.waits("left")
     assert (await kit.call("outcome", reference="S-1"))[1]["state"] == "waiting_for_card"
-    kit.counter.put("left", customer, Losses([Loss(2, When.AFTER)]))
+    kit.counter.put("left", customer, Losses([Loss(2, when)]))
     status, told = await sale
     assert (status, told["error"], told["fate"], told["reference"]) == (502, "card_lost", "pending", "S-1")
     kit.counter.remove("left")
@@ -124,6 +124,23 @@ def test_a_lost_sale_is_settled_by_the_next_tap(tmp_path: Path) -> None:
             status, told = await kit.call("void", reader="right", reference="V-1", sale="S-1")
             assert (status, told["error"]) == (409, "other_reader")
             assert (await kit.call("void", reader="left", reference="V-1", sale="S-9"))[0] == 409
+
+    asyncio.run(day())
+
+
+def test_a_lost_sale_that_did_not_happen_is_told_so_once_the_card_has_said_it(tmp_path: Path) -> None:
+    async def day() -> None:
+        async with serving(tmp_path, "left") as kit:
+            customer = free_of_pin()
+            await lost(kit, customer, When.BEFORE)
+            kit.counter.put("left", customer)
+            await kit.happens(lambda event: bool(event.get("settled")))
+            told = (await kit.call("outcome", reference="S-1"))[1]
+            assert (told["state"], told["problem"]["fate"]) == ("failed", "not_committed")
+            assert told["problem"]["message"].endswith("the card has said since that the sale did not happen")
+            assert told["problem"]["what_to_do"] == "sell again if it is wanted"
+            status, told = await kit.call("purchase", reader="left", reference="S-1", amount_minor=1250)
+            assert (status, told["points"], told["recovered"]) == (200, 12, False)
 
     asyncio.run(day())
 

@@ -1,6 +1,7 @@
 """joren till: the token file, what can not be started, cards in simulated readers, a till with a shop card."""
 
 import asyncio
+import fcntl
 import json
 import os
 import stat
@@ -14,8 +15,8 @@ from click.testing import CliRunner, Result
 from fakescard import FakeScard
 from joren.cli import main
 from joren.commands.counter_readers import Counter, CounterReader, Hold
-from joren.commands.till_service import address_path, till_stations, token_path
-from joren.commands.workspace import Workspace
+from joren.commands.till_service import address_path, reader_names, till_stations, token_path
+from joren.commands.workspace import SHOPS, Workspace
 from joren.host import HostError
 from joren.host.service.calls import CALLS
 from joren.host.service.desk import Desk, Session
@@ -23,6 +24,7 @@ from joren.host.service.fields import check
 from joren.host.service.secret import Token
 from joren.host.service.server import TillService
 from joren.host.service.station import Station
+from joren.simulator.image import load_image
 
 
 @pytest.fixture
@@ -102,6 +104,20 @@ def test_readers_of_pcsc_have_to_be_there(workspace: Workspace, monkeypatch: pyt
     joren(workspace, "till", "token")
     result = joren(workspace, "till", "serve", "--readers", "pcsc:none", "--port", "0")
     assert (result.exit_code, "Desk 00 00" in result.stderr) == (6, True), result.output
+    both = joren(workspace, "till", "serve", "--readers", "pcsc:0", "--shop-card", "pcsc:desk*", "--port", "0")
+    assert (both.exit_code, "one reader came for both" in both.stderr) == (2, True), both.output
+
+
+def test_readers_of_pcsc_may_be_listed_with_and_without_the_prefix() -> None:
+    assert reader_names("pcsc:ACS*,2") == reader_names("pcsc:ACS*,pcsc:2") == ("pcsc", ["ACS*", "2"])
+
+
+def test_with_a_shop_card_in_a_reader_of_pcsc_others_may_work_in_the_folder(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    scard = FakeScard("Desk 00 00")
+    scard["Desk 00 00"].insert(load_image(workspace.path(SHOPS, "bakery"), workspace.storage))
+    monkeypatch.setattr("joren.host.pcsc_api.load_scard", lambda: scard)
+    with till_stations(Hold(workspace), [CounterReader("left")], "pcsc:0", 1), (workspace.home / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_card_in_a_reader_of_pcsc_goes_into_no_simulated_one(workspace: Workspace) -> None:

@@ -68,3 +68,16 @@ def test_the_example_in_python_says_how_it_is_called(running: Path) -> None:
     result = told(running, CLIENTS["python"], "dance")
     assert result.returncode == 1
     assert "till_client.py get /v1/readers" in result.stderr
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_an_example_says_what_to_do_where_nobody_answers(tmp_path: Path, name: str) -> None:
+    for address in (None, "http://127.0.0.1:9"):
+        if address is not None:
+            (tmp_path / "till").mkdir()
+            for file, text in (("address", address), ("token", "x" * 64)):
+                (tmp_path / "till" / file).write_text(text)
+        result = told(tmp_path, CLIENTS[name], "get", "/v1/readers")
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr.startswith("no answer from the till service (")
+        assert result.stderr.endswith("ask the same again, with the same reference\n")

@@ -1,8 +1,10 @@
 """The till service at readers of PC/SC: cards come, go, are swapped, do not answer; readers are unplugged. tests/fakescard.py is PC/SC."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from queue import Queue
+from threading import Event
 from typing import Any
 
 import pytest
@@ -10,8 +12,9 @@ import pytest
 from cardkit import MASTERS, PROGRAMME, Shop
 from fakescard import FakeScard, FakeSlot
 from joren.apdu import Command, LinkLost, Response
-from joren.host import HostError, Journal, ShopCardHolder, SoftwareKeys, Till
+from joren.host import Granted, HostError, Journal, ShopCardHolder, SoftwareKeys, Till
 from joren.host.service.pcsc import PcscTapReader, tap_readers
+from joren.host.service.problems import Problem
 from joren.host.service.station import Station
 from servicekit import HOUR
 from support import card_number, free_of_pin
@@ -109,6 +112,8 @@ def test_one_reader_has_to_be_meant() -> None:
         tap_readers(["*"], FakeScard(NAME, "Other 01 00"))
     with pytest.raises(HostError, match="none"):
         tap_readers(["none"], FakeScard(NAME))
+    with pytest.raises(HostError, match=f"{NAME}: named twice"):
+        tap_readers(["0", "desk*"], FakeScard(NAME))
 
 
 def test_a_reader_without_a_card_is_left_by_nobody() -> None:
@@ -125,6 +130,7 @@ class LostOnce:
         self.shop = Shop(7, 1, 1_000, 1_000)
         self.shop.chip.power_on()
         self.breaks, self.lost, self.resets = False, False, 0
+        self.pulled = Event()
 
     def transmit(self, command: Command) -> Response:
         self.lost = self.lost or self.breaks
@@ -134,26 +140,63 @@ class LostOnce:
         return self.shop.chip.process(command)
 
     def reset(self) -> None:
+        if self.pulled.is_set():
+            raise LinkLost("no card is in the shop card's reader")
         self.shop.chip.power_off()
         self.shop.chip.power_on()
         self.lost, self.resets = False, self.resets + 1
 
 
-def test_a_shop_card_that_was_lost_is_reset_before_the_next_tap(tmp_path: Path) -> None:
-    scard, shop = FakeScard(NAME), LostOnce()
-    with Journal(tmp_path / "journal.sqlite", shared=True) as journal:
-        station = Station(PcscTapReader(NAME, scard), Till(ShopCardHolder(PROGRAMME), journal), lambda: HOUR, shop)
-        told: Queue[str] = Queue()
-        station.start(lambda _reader, event, _fields: told.put(event))
-        try:
-            scard[NAME].insert(free_of_pin(1).chip)
-            assert told.get(timeout=10) == "card_in"
-            shop.breaks = True
-            failed = station.submit(lambda till: till.purchase("S-1", HOUR, 100))
-            assert "shop card" in str(failed.exception(10))
-            assert [told.get(timeout=10) for _ in range(2)] == ["card_out", "card_in"]
-            assert shop.resets == 1
-            assert station.submit(lambda till: till.purchase("S-1", HOUR, 100)).result(10).points == 1
-        finally:
-            station.stop()
-            assert station.join(10)
+class ShopBench:
+    """A station with a shop card, at a reader of PC/SC in which a customer's card is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.scard, self.shop = FakeScard(NAME), LostOnce()
+        self.journal = Journal(folder / "journal.sqlite", shared=True)
+        till = Till(ShopCardHolder(PROGRAMME), self.journal)
+        self.station = Station(PcscTapReader(NAME, self.scard), till, lambda: HOUR, self.shop)
+        self.told: Queue[str] = Queue()
+        self.station.start(lambda _reader, event, _fields: self.told.put(event))
+        self.scard[NAME].insert(free_of_pin(1).chip)
+        assert self.tells(1) == ["card_in"]
+
+    def tells(self, number: int) -> list[str]:
+        return [self.told.get(timeout=10) for _ in range(number)]
+
+    def sells(self) -> Future[Granted]:
+        return self.station.submit(lambda till: till.purchase("S-1", HOUR, 100))
+
+    def loses(self) -> None:
+        """The shop card, in a sale."""
+        self.shop.breaks = True
+        assert "shop card" in str(self.sells().exception(10))
+
+
+@pytest.fixture
+def with_shop(tmp_path: Path) -> Iterator[ShopBench]:
+    made = ShopBench(tmp_path)
+    yield made
+    made.station.stop()
+    assert made.station.join(10)
+    made.journal.close()
+
+
+def test_a_shop_card_that_was_lost_is_reset_before_the_next_tap(with_shop: ShopBench) -> None:
+    with_shop.loses()
+    assert with_shop.tells(2) == ["card_out", "card_in"]
+    assert with_shop.shop.resets == 1
+    assert with_shop.sells().result(10).points == 1
+
+
+def test_a_shop_card_that_was_pulled_is_waited_for(with_shop: ShopBench, caplog: pytest.LogCaptureFixture) -> None:
+    """Meanwhile the reader is gone, with the reason; the customer's card is let go of, and is served as soon as the shop card is back."""
+    with_shop.shop.pulled.set()
+    with_shop.loses()
+    assert with_shop.tells(2) == ["card_out", "reader_gone"]
+    with pytest.raises(Problem, match="nothing is sold: its shop card is gone: no card is in the shop card's reader"):
+        with_shop.sells()
+    assert with_shop.scard[NAME].handles == {}
+    with_shop.shop.pulled.clear()
+    assert with_shop.tells(2) == ["reader_back", "card_in"]
+    assert with_shop.sells().result(10).points == 1
+    assert caplog.text.count("its shop card is gone") == 1

@@ -209,7 +209,7 @@ class Desk:
                 return {**told, "sale": sale_fields(granted, station.name)}
         if reference in self._failed:
             reader, problem = self._failed[reference]
-            return {"reference": reference, "reader": reader, "state": "failed", "problem": problem.body}
+            return {"reference": reference, "reader": reader, "state": "failed", "problem": _settled(problem).body}
         raise Problem("unknown_sale", f"sale {reference}: no journal here has it", extra={"reference": reference})
 
     async def _cancel(self, given: Given, _session: Session) -> dict[str, Any]:
@@ -319,6 +319,14 @@ class Desk:
 
 def _pin(given: Given) -> str | None:
     return None if given["pin"] is None else str(given["pin"].reveal())
+
+
+def _settled(problem: Problem) -> Problem:
+    """Of a sale that no journal has any more: where a card was lost, the card has said since that nothing happened."""
+    if problem.code != "card_lost" or problem.extra["fate"] is None:
+        return problem
+    told = f"{problem.message}; the card has said since that the sale did not happen"
+    return Problem(problem.code, told, "sell again if it is wanted", {**problem.extra, "fate": Fate.NOT_COMMITTED.value})
 
 
 def _in_hand(reference: str) -> Problem:

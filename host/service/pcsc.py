@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from joren.apdu import Command, LinkLost, Response, Transmit
-from joren.host.errors import CardFault
+from joren.host.errors import CardFault, HostError
 from joren.host.pcsc import PcscCard, PcscReader
 from joren.host.pcsc_api import Context, Scard
 from joren.host.pcsc_errors import ReaderError, ReaderLost
@@ -14,13 +14,17 @@ __all__ = ["PcscTapReader", "tap_readers"]
 
 
 def tap_readers(patterns: Sequence[str], scard: Scard | None = None) -> list["PcscTapReader"]:
-    """The reader that each pattern fits. Raises ReaderError where one fits none, HostError where it fits several."""
+    """The reader that each pattern fits. Raises ReaderError where one fits none, HostError where it fits several or two fit the same."""
     context = Context(scard)
     try:
         names = context.reader_names()
     finally:
         context.close()
-    return [PcscTapReader(choose(names, pattern), scard) for pattern in patterns]
+    found = [choose(names, pattern) for pattern in patterns]
+    twice = next((name for name in found if found.count(name) > 1), None)
+    if twice is not None:
+        raise HostError(f"reader {twice}: named twice; each reader is one terminal")
+    return [PcscTapReader(name, scard) for name in found]
 
 
 class PcscTapReader:

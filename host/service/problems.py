@@ -51,7 +51,9 @@ CODES: Mapping[str, Code] = {
         502, "the card went away in the middle; `fate` is what is known of the sale", "ask for the same sale with the same card"
     ),
     "journal": Code(503, "the journal can not be written or read", "make room, or mend the disk; nothing is sold before"),
-    "reader_gone": Code(503, "the reader can not be used", "plug it in again; the service looks for it by itself"),
+    "reader_gone": Code(
+        503, "the reader, or its shop card, can not be used", "plug it in, or put the shop card back; the service looks for it by itself"
+    ),
     "stopping": Code(503, "the service is being stopped", "call again once it runs"),
     "no_card": Code(504, "no card came within `wait_seconds`", "nothing was sold; ask for a card and sell again"),
 }

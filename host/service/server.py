@@ -8,6 +8,7 @@ settled at the card's next tap.
 import asyncio
 import errno
 import json
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from importlib.metadata import version
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from joren.host.errors import HostError
 
@@ -32,6 +34,17 @@ __all__ = ["TillService"]
 
 HOST = "127.0.0.1"
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+
+
+def _without_bytes(record: logging.LogRecord) -> bool:
+    """Of bytes that are no HTTP request the log gets who sent them alone: what they say may be a PIN or the token."""
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        record.exc_info = None
+    return True
+
+
+LOG = logging.getLogger("joren.till.http")
+LOG.addFilter(_without_bytes)
 
 
 class Full(asyncio.Protocol):
@@ -66,6 +79,7 @@ class TillService:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=LOG,
             handler_cancellation=True,
             keepalive_timeout=self._limits.idle_s,
             lingering_time=1.0,

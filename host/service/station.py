@@ -84,6 +84,7 @@ class Station:
         self.books = Till(till.holder, till.journal, offers=till.offers)
         self.card_in = False
         self.gone = False
+        self._why = ""
         self._reader = reader
         self._hour = hour
         self._tell: Tell = lambda _reader, _event, _fields: None
@@ -123,7 +124,7 @@ class Station:
             if self._stopping:
                 raise Problem("stopping", "the service is being stopped")
             if self.gone:
-                raise Problem("reader_gone", f"reader {self.name} can not be used now", extra={"reader": self.name})
+                raise self._gone("nothing is sold")
             self._jobs.append(job)
             self._turn.notify_all()
         return job.result
@@ -131,15 +132,16 @@ class Station:
     def _serve(self) -> None:
         while not self._stopping:
             try:
+                self._find_shop()
                 link = self._reader.wait_card(self._waits)
                 if self.gone:
-                    self._is_gone(False)
+                    self._is_gone("")
                 if link is not None:
                     self._tap(link)
             except LinkLost as lost:
                 if not self.gone:
                     LOG.warning("reader %s: %s", self.name, lost)
-                    self._is_gone(True)
+                    self._is_gone(str(lost))
                 self._pause(LOOK_AGAIN_S)
             except Exception:
                 LOG.exception("reader %s", self.name)
@@ -148,15 +150,28 @@ class Station:
     def _waits(self) -> bool:
         """Asked by a reader that is there: whether it shall wait no longer."""
         if self.gone:
-            self._is_gone(False)
+            self._is_gone("")
         return self._stopping
 
-    def _is_gone(self, gone: bool) -> None:
+    def _find_shop(self) -> None:
+        """The shop card, powered anew where it was lost: no customer's card is asked for before it is back. Raises LinkLost."""
+        if self._shop is not None and self._shop_lost:
+            try:
+                self._shop.reset()
+            except LinkLost as lost:
+                raise LinkLost(f"its shop card is gone: {lost}") from lost
+            self._shop_lost = False
+
+    def _is_gone(self, why: str) -> None:
+        """The reader can not be used, and why; or nothing: it can."""
         with self._turn:
-            self.gone = gone
-        self._tell(self.name, "reader_gone" if gone else "reader_back", {})
-        if gone:
-            self._fail_all(Problem("reader_gone", f"reader {self.name} went away; nothing was sold", extra={"reader": self.name}))
+            self.gone, self._why = bool(why), why
+        self._tell(self.name, "reader_gone" if why else "reader_back", {})
+        if why:
+            self._fail_all(self._gone("nothing was sold"))
+
+    def _gone(self, what: str) -> Problem:
+        return Problem("reader_gone", f"reader {self.name} can not be used now, {what}: {self._why}", extra={"reader": self.name})
 
     def _fail_all(self, problem: Problem) -> None:
         """Ends every job that nobody began."""
@@ -174,9 +189,6 @@ class Station:
         """All that is done with one card."""
         links = {Slot.CUSTOMER: link}
         if self._shop is not None:
-            if self._shop_lost:
-                self._shop.reset()
-                self._shop_lost = False
             links[Slot.SHOP] = self._shop.transmit
         self.card_in = True
         told: str | None = None
