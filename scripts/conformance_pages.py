@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from joren.commands.tear_java import java_mutants
 from joren.host.conform import Suite, load_suite
 from joren.host.conform.suite import Kind
 
@@ -86,14 +87,66 @@ def survivors(names: Sequence[str], found: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
+def java_behaviour() -> str:
+    """Mutants of the Java Card applet by kind, and why some survive."""
+    from conformmutants_java import KINDS, SAME, UNSEEN, results
+
+    tried = results()
+    caught = {one.name for one in tried if one.vector}
+    same = {name for names in SAME.values() for name in names}
+    wrong = len(tried) - len(same)
+    told = f"{len(tried)} mutants. {len(same)} of them answer as the applet does, so nothing can be noticed; of the other {wrong}"
+    lines = [f"{told} the vectors see {len(caught)}, {100 * len(caught) / wrong:.1f} %.", ""]
+    lines += ["| kind | what is wrong | mutants | noticed | answer alike | not noticed |", "|---|---|---|---|---|---|"]
+    for kind, what in KINDS.items():
+        of_kind = {one.name for one in tried if one.name.startswith(f"{kind}:")}
+        numbers = (len(of_kind), len(of_kind & caught), len(of_kind & same), len(of_kind - caught - same))
+        lines.append(f"| {kind} | {what} | " + " | ".join(map(str, numbers)) + " |")
+    for title, why in (("not noticed", UNSEEN), ("answers alike", SAME)):
+        lines += ["", f"| {title} | why |", "|---|---|"]
+        lines += [f"| {coded(names)} | {reason} |" for reason, names in why.items()]
+    return "\n".join(lines)
+
+
+def coded(names: Sequence[str]) -> str:
+    """Names of a program."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def absent() -> str:
+    """Methods of the applet that are left out, and why."""
+    from conformmutants_java import ABSENT
+
+    return "\n".join(["| left out | why |", "|---|---|", *(f"| {coded(methods)} | {why} |" for why, methods in ABSENT.items())])
+
+
+def share(mutants: int, survivors: int) -> str:
+    """How many are caught, of all."""
+    caught = mutants - survivors
+    return f"In all {mutants} mutants that do not answer alike, {caught} caught: {100 * caught / mutants:.1f} %."
+
+
 def sections() -> dict[str, str]:
     """By name, what stands between the marks of the page."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from conformmutants import MUTANTS, SURVIVORS
+    from conformmutants import JAVA_SURVIVORS, MUTANTS, SURVIVORS
+    from conformmutants_java import SAME, results
 
     suite = load_suite()
     names = [mutant.name for mutant in MUTANTS]
-    return {"counts": counts(suite), "matrix": matrix(suite), "beyond": reasons(), "mutants": survivors(names, SURVIVORS)}
+    java = [mutant.name for mutant in java_mutants()]
+    tried = [one for one in results() if one.name not in {name for same in SAME.values() for name in same}]
+    lost = len(SURVIVORS) + len(JAVA_SURVIVORS) + sum(not one.vector for one in tried)
+    return {
+        "counts": counts(suite),
+        "matrix": matrix(suite),
+        "beyond": reasons(),
+        "mutants": survivors(names, SURVIVORS),
+        "java mutants": survivors(java, JAVA_SURVIVORS),
+        "java behaviour": java_behaviour(),
+        "left out": absent(),
+        "all mutants": share(len(names) + len(java) + len(tried), lost),
+    }
 
 
 def main() -> None:

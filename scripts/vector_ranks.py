@@ -63,6 +63,7 @@ def ranks() -> Iterator[Json]:
     yield vector("rank-spec-customer", "the rank arithmetic, row by row", why, covers, "symbolic", "customer-wide", customer)
     yield vector("rank-spec-shop", "the same by a shop card", why, [*covers, "REQ-CMP-2"], "symbolic", "shop-wide", shop)
     yield from edges()
+    yield from tables()
     for seed in range(8):
         draw = Random(seed)  # noqa: S311 - not for secrets
         rules = drawn_rules(draw)
@@ -105,6 +106,7 @@ EDGES: list[tuple[str, State, Purchase]] = [
     ("a half-life and a step", EDGE, Purchase(12_194, 0, 0)),
     ("the first purchase", replace(EDGE, visits=0, rank=0), Purchase(5, 500, 0)),
     ("time back", EDGE, Purchase(5, 500, 0)),
+    ("256 visits, and a rank from the first hours", replace(EDGE, rank=0, visits=256, rank_hour=9), Purchase(12_000, 500, 0)),
 ]
 
 
@@ -127,6 +129,51 @@ def edges() -> Iterator[Json]:
         ]
         yield vector(f"rank-edge-{number:02}", what, why, RANK, "symbolic", "customer-state", steps, values={"blank_state": given})
     yield vector("rank-edges-shop", "states at the edges of the rules", why, RANK, "symbolic", "shop-wide", shop)
+
+
+FULL = State(1, 0, 0, 0, 0, 1, 0, 0, 0, (0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
+"""A card whose values are full and were so at hour 0, a visit ago."""
+SHIFTS = (1, 15, 16, 17)
+CARRIES = ((1, 0, 1), (1, 1, 2), (1, 65_534, 1), (3, 21_845, 1), (32_768, 1, 1), (32_768, 1, 2), (65_535, 1, 1), (65_535, 65_534, 1))
+"""A rate, the last hour, and a gap: the sum of the lower words carries, or just does not."""
+
+
+def tables() -> Iterator[Json]:
+    """Every factor of REQ-RANK-09, whole half-lives, and numbers at the ends of their words; on shop cards, which take any state."""
+    slow = replace(DEFAULT_RULES, visit_gap_hours=65_535, jump_max_hours=65_535)
+    falling = replace(slow, slots=(Slot(65_535, 0, 0, 0, 256), Slot(0, 0, 0, 0, 0), Slot(1, 0, 0, 0, 0), Slot(2, 0, 0, 0, 0)))
+    halvings = [64 * number + 1 for number in (2, 3, 15, 16, 17, 18, 31, 32, 33, 1_000)]
+    steps = [(FULL, Purchase(hour, 0, 0)) for hour in [*range(1, 66), *halvings, 64 * 5 + 33]]
+    why = "A table of 64 numbers has 64 places to be wrong in."
+    yield given("rank-steps-shop", "each step of a half-life, and whole half-lives", why, falling, steps)
+    for shift in SHIFTS:
+        rules = replace(slow, amount_shift=shift, slots=(Slot(0, 0, 65_535, 0xFFFF, 256), *DEFAULT_RULES.slots[1:]))
+        amounts = ((1 << shift) - 1, 1 << shift, 0x00012345, 0x89ABCDEF, 0xFFFFFFFF)
+        steps = [(State.blank(), Purchase(1, amount, 0)) for amount in amounts]
+        yield given(f"rank-shift-{shift}", f"amounts that are shifted by {shift}", "A shift crosses words.", rules, steps)
+    short = replace(DEFAULT_RULES, hold_hours=1)
+    fallen = State(1, 4, 0, 10, 10, 9, 5, 80, 0, (0, 0, 0, 0))
+    steps = [(fallen, Purchase(hour, 0, 0)) for hour in (9, 10, 11, 12, 13)]
+    yield given("rank-hold-shop", "a hold of one hour, and purchases in the very hour", "No gap is no hold gone by.", short, steps)
+    for number, (rate, last, gap) in enumerate(CARRIES, 1):
+        rules = replace(slow, slots=(Slot(rate, 0, 0, 0, 256), *DEFAULT_RULES.slots[1:]))
+        before = replace(FULL, first_hour=last, last_hour=last, visit_hour=last, rank_hour=last)
+        made = [(before, Purchase(last + gap, 0, 0))]
+        yield given(f"rank-carry-{number}", f"rate {rate}, from hour {last} to {last + gap}", "The lower words carry a step.", rules, made)
+
+
+def given(name: str, title: str, why: str, rules: RankRules, made: list[tuple[State, Purchase]]) -> Json:
+    """Purchases, each of a state that a shop card is given."""
+    steps: list[Json] = [{"do": "shop-begin"}]
+    for number, (before, one) in enumerate(made, 1):
+        after, points = purchase(before, rules, one)
+        values = bought(one.hour, one.amount_minor, one.category, one.factor_tenths)
+        steps.append({"do": "compute", "values": {**values, "card_state": before.encode().hex().upper()}})
+        steps.append(
+            {"check": "$points $new_state", "is": f"u16:{points} {after.encode().hex().upper()}", "name": f"points and state, {number}"}
+        )
+        steps.append({"do": "write-off"})
+    return vector(name, title, why, RANK, "symbolic", "shop-wide", steps, values={"rules": rules.encode().hex().upper()})
 
 
 def drawn_rules(draw: Random) -> RankRules:

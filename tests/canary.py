@@ -36,6 +36,7 @@ __all__ = ["Canary", "leaks", "watch"]
 
 HEX = re.compile(rb"[0-9A-Fa-f]{32,}")
 KEY_SIZE = 16
+DIFFERENT_BYTES_MIN = 4
 HOLDS_KEYS = (b'"joren-development-keys"', b'"secrets": {')
 EXCEPTIONS: tuple[type[Exception], ...] = (
     DialogError, Refused, MacMismatch, MalformedCommand, MalformedResponse, MalformedRecord, MalformedTlv, BadLog, BadImage, BadTrace,
@@ -62,8 +63,8 @@ class Canary:
         self.left: list[str] = []
 
     def key(self, key: bytes) -> None:
-        """A key was made. One of a single repeated byte is no canary: zeros stand everywhere."""
-        if len(set(key)) > 1:
+        """A key was made. One of very few different bytes is no canary: zeros, and all but zeros, stand everywhere."""
+        if len(set(key)) >= DIFFERENT_BYTES_MIN:
             self.keys.add(bytes(key[:KEY_SIZE]))
 
     def look(self, folder: Path | None) -> list[str]:

@@ -66,7 +66,7 @@ from joren.simulator import card_manager, card_manager_chip, chip
 from joren.simulator.card_manager_memory import CardState
 from joren.simulator.seat import Seat
 
-__all__ = ["MUTANTS", "SURVIVORS"]
+__all__ = ["JAVA_SURVIVORS", "MUTANTS", "SURVIVORS"]
 
 MUTANTS: Sequence[Mutant] = (
     Mutant("an INS that the card does not have is 6E00", "REQ-APDU-1", status_instead(Refused, SW.INS_NOT_SUPPORTED, SW.CLA_NOT_SUPPORTED)),
@@ -418,3 +418,10 @@ SURVIVORS: dict[str, str] = {
     "MACs are compared byte by byte, to the first that differs": "the answers are the same; a clock would tell, and a review of the code",
 }
 """By name: why no vector shows it."""
+KEY_IN_USE = "the key object in use is made anew only where a byte says so, which the same transaction writes"
+JAVA_SURVIVORS: dict[str, str] = {
+    "customer card, no-transaction:Pin.renew": "a new PIN without tries is blocked, as the old one was; with the PUK it is set again",
+    "customer card, non-atomic:CardKey.store#1": KEY_IN_USE,
+    "shop card, non-atomic:CardKey.store#1": KEY_IN_USE,
+}
+"""Of the Java Card applets that write wrongly (joren.commands.tear_java), by name: why no vector shows it."""

@@ -7,6 +7,7 @@ as in differ.py, and so are the host's challenges: the same steps send the same 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from random import Random
 
 from deskkit import CUSTOMER, MASTERS, PRODUCT, SHOP, blank
@@ -28,6 +29,7 @@ from joren.simulator.chip import Chip
 __all__ = ["SecuredWorld", "random_secured_steps", "run_secured_steps"]
 
 LEVELS = (Level.C_MAC, Level.C_DECRYPTION, Level.C_DECRYPTION, Level.C_DECRYPTION_R_MAC, Level.FULL, Level.FULL)
+SECOND_MASTER = sha256(b"second SHOP master").digest()[:16]
 SHEET = State.blank().encode() + bytes(14)
 
 
@@ -88,7 +90,7 @@ def some_dgis(world: SecuredWorld, rng: Random) -> list[Dgi]:
     later = [
         Dgi(0x0105, SHEET),
         Dgi(0x0203, rng.randrange(3).to_bytes(2) + bytes(8)),
-        Dgi(0x8012, b"\x02" + bytes(16)),
+        Dgi(0x8012, b"\x02" + SECOND_MASTER),
         Dgi(0x8012, b"\x01"),
     ]
     if rng.random() < 0.5:

@@ -382,7 +382,7 @@ def test_the_registry() -> None:
 
 def test_a_chip_that_is_full() -> None:
     """REQ-MAN-6: 6A84, and the chip is as before."""
-    desk = Desk(chip=make_managed_chip(b"small", replace(load_profile("jcop241"), nvm_bytes=20_000), KEYS)).start()
+    desk = Desk(chip=make_managed_chip(b"small", replace(load_profile("jcop241"), nvm_bytes=28_200), KEYS)).start()
     taken = [desk.install(aid(AID_CUSTOMER, number)).sw for number in range(3)]
     assert taken[0] == SW.OK
     assert taken[-1] == SW.NOT_ENOUGH_MEMORY

@@ -178,7 +178,7 @@ def small(folder: Path, **figures: str) -> str:
     ("figure", "value", "said"),
     [
         ("ram_bytes", "200", "RAM: "),
-        ("nvm_bytes", "16000", "memory: 1"),
+        ("nvm_bytes", "24000", "memory: 2"),
         ("commit_capacity_bytes", "300", "commit capacity: 312 bytes needed, 300 are there; use a larger card"),
         ("commit_capacity_bytes", "", "commit_capacity_bytes: a whole number, 0..1000000000000 expected, it is missing"),
     ],

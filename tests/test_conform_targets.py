@@ -6,11 +6,14 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner
 
+from conformmutants import JAVA_SURVIVORS
 from javakit import built
 from joren.cli import main
 from joren.commands import conform_targets
+from joren.commands.tear_java import java_mutants
 from joren.host import HostError
 from joren.host.conform import Runner, Verdict, Way, load_suite
+from joren.host.conform.suite import Send
 from joren.simulator.card_manager_chip import make_managed_chip
 from joren.simulator.cardserver import TEST_PRODUCTION, known_manager_keys
 from joren.simulator.chip import IDEAL
@@ -30,6 +33,22 @@ def test_the_java_card_applet_keeps_every_vector(profile: str, way: Way, record_
     passed = sum(one.verdict is Verdict.PASSED for one in results)
     assert passed >= 150
     record_property(f"conformance vectors that the Java Card applet keeps, {profile}, {way.value}", passed)
+
+
+def test_java_card_applets_that_write_wrongly_are_noticed(record_property: Callable[[str, object], None]) -> None:
+    """By the vectors that tear; but for those of JAVA_SURVIVORS, which must survive."""
+    built()
+    suite = load_suite()
+    torn = [one for one in suite.vectors if any(isinstance(step, Send) and step.tear for step in one.steps)]
+    missed, mutants = [], java_mutants()
+    for mutant in mutants:
+        target = conform_targets.served(mutant.name, mutant.program, "ideal")
+        concerned = [one for one in torn if mutant.card.partition(" ")[0] in one.fixture]
+        if not any(result.verdict is Verdict.FAILED for result in Runner(suite, target).run(concerned)):
+            missed.append(mutant.name)
+        target.close()
+    assert sorted(missed) == sorted(JAVA_SURVIVORS)
+    record_property("mutants of the Java Card applet that the vectors alone notice", f"{len(mutants) - len(missed)} of {len(mutants)}")
 
 
 def test_a_card_in_a_reader(pcscd: PcscdKit) -> None:

@@ -247,7 +247,7 @@ def test_two_batches_at_once(shell: Shell) -> None:
 
 WRONG = [
     (["personalize", "batch", "none.csv"], 2, "CSV none.csv: No such file"),
-    (["personalize", "batch", "CSV", "--readers", "sim:0"], 2, "sim:N, N in 1..64, expected, 'sim:0' came"),
+    (["personalize", "batch", "CSV", "--readers", "sim:0"], 2, "sim:N, N in 1..64, or pcsc:PATTERN,... expected, 'sim:0' came"),
     (["personalize", "batch", "CSV", "--cards", "none"], 2, "cards none: no such folder; joren personalize blanks makes blank cards"),
     (["personalize", "status"], 6, "no such file; joren personalize batch makes it"),
     (["personalize", "find"], 2, "--member, --id or --chip: one of them expected"),

@@ -56,7 +56,7 @@ def test_help_names_every_command_and_sets_nothing_up(checkout: Path, arguments:
     outcome = run(checkout, *arguments)
     assert (outcome.returncode, outcome.stderr) == (0, "")
     named = {line.split()[0] for line in outcome.stdout.splitlines() if line.startswith("  ")}
-    assert named == {"demo", "joren", "bench", "test", "lint", "setup"}
+    assert named == {"demo", "joren", "bench", "differ", "test", "lint", "setup"}
     assert not (checkout / ".venv").exists()
 
 

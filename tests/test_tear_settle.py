@@ -19,7 +19,7 @@ from joren.commands.tear_mutants import Verdict
 from joren.commands.tear_scripts import scripts
 from joren.commands.tear_settle import SALES, Case, Figures, Unsettled, cases, random_tears, settle_pairs, settle_singles
 from joren.host import CardLost, Fate
-from joren.simulator.chip import IDEAL
+from joren.simulator.chip import IDEAL, MODEL, Program
 from joren.simulator.mutants import First, Late, Mutant, NoTransactions, Wrong
 from joren.simulator.profile import Profile, load_profile, profile_names
 from joren.simulator.tear import AFTER, Outcome, explore, placed
@@ -165,8 +165,8 @@ def test_the_command_line_tears_all(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """With --json, and as text: the same, done once for both."""
     found: list[Everything] = []
 
-    def once(profiles: list[Profile], seed: int, number: int) -> Everything:
-        found.extend([] if found else [tear_all(profiles, seed, number)])
+    def once(profiles: list[Profile], seed: int, number: int, program: Program) -> Everything:
+        found.extend([] if found else [tear_all(profiles, seed, number, program)])
         return found[0]
 
     monkeypatch.setattr(tear_settle, "SALES", {"pay": SALES["pay"]})
@@ -192,7 +192,8 @@ def test_the_command_line_tears_all(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_without_a_choice_every_profile_is_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[list[str], int, int]] = []
 
-    def given(profiles: list[Profile], seed: int, number: int) -> Everything:
+    def given(profiles: list[Profile], seed: int, number: int, program: Program) -> Everything:
+        assert program is MODEL
         asked.append(([profile.name for profile in profiles], seed, number))
         return Everything([], seed)
 

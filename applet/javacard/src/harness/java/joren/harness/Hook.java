@@ -13,14 +13,20 @@ import org.globalplatform.SecureChannel;
 /** What the woven classes call in place of a store or of the API. The stack they leave is that of what they stand for. */
 public final class Hook {
     private static final int AES_BYTES = 16;
+    /** Of one command: more than any takes, and soon over. */
+    private static final long BYTECODES_MAX = 1_000_000;
     static Card card;
     static long bytecodes;
 
     private Hook() {}
 
-    /** A basic block of so many bytecodes begins. */
+    /** A basic block of so many bytecodes begins. A command that does not end is ended; what the applet does finally is counted anew. */
     public static void ran(int count) {
         bytecodes += count;
+        if (bytecodes > BYTECODES_MAX) {
+            bytecodes = 0;
+            throw new IllegalStateException("a command of more than " + BYTECODES_MAX + " bytecodes");
+        }
     }
 
     /** BASTORE. */

@@ -54,7 +54,7 @@ final class Loader extends ClassLoader {
             if (!mutant.isEmpty()) {
                 Mutate.apply(type, mutant);
             }
-            bytes = Weave.woven(type, counting);
+            bytes = Weave.woven(type, counting || Mutate.behaves(mutant));
             return defineClass(name, bytes, 0, bytes.length);
         } catch (IOException error) {
             throw new ClassNotFoundException(name, error);

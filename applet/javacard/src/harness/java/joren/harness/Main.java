@@ -98,6 +98,7 @@ public final class Main {
     }
 
     private void create(int number, Order order) {
+        Hook.bytecodes = 0;
         try {
             Class<?> type = Loader.of(folder, order.mutant, order.counting, coverage).loadClass(order.type);
             Card card = new Card(runtime, link, type, order);

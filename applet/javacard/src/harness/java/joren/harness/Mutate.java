@@ -10,7 +10,7 @@ import org.objectweb.asm.tree.MethodNode;
 
 /**
  * Applets that write wrongly, to see whether the tear explorer notices. A mutant is KIND:Class.method or KIND:Class.method#N, where N counts the
- * writes of that method from 1: calls of arrayCopy and setShort, and stores of a byte.
+ * writes of that method from 1: calls of arrayCopy and setShort, and stores of a byte. The kinds of class Behaviour are named alike.
  */
 final class Mutate {
     private static final String SYSTEM = "javacard/framework/JCSystem";
@@ -27,6 +27,10 @@ final class Mutate {
             return;
         }
         int number = hash < 0 ? 1 : Integer.parseInt(mutant.substring(hash + 1));
+        if (behaves(mutant)) {
+            Behaviour.apply(type, method, mutant.substring(0, colon), number);
+            return;
+        }
         boolean found = false;
         for (MethodNode one : type.methods) {
             if (one.name.equals(method)) {
@@ -37,6 +41,11 @@ final class Mutate {
         if (!found) {
             throw new IllegalArgumentException("mutant " + mutant + ": no such method");
         }
+    }
+
+    /** Whether it is one that behaves wrongly. */
+    static boolean behaves(String mutant) {
+        return Behaviour.KINDS.contains(mutant.substring(0, Math.max(0, mutant.indexOf(':'))));
     }
 
     private static void change(MethodNode method, String kind, int number) {
