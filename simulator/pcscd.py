@@ -34,6 +34,9 @@ folder=$1; shift
 mount -t tmpfs tmpfs /run && mkdir /run/pcscd && mount --bind "$folder/run" /run/pcscd && exec "$@"
 """
 
+IN_CHROOT = ("unshare", "-mn", "--propagation", "unchanged")
+"""The root of a chroot is no mount, and its propagation can not be changed; most often it is private as it is."""
+
 
 class NoPcscd(Exception):
     """pcscd or its driver is missing, or can not be run here; says what is needed."""
@@ -138,9 +141,11 @@ class PrivatePcscd:
 
     def _namespace(self) -> list[str]:
         """How to run a program where /run/pcscd is our folder: in a namespace if possible."""
-        for flags in ("-Urmn", "-mn"):
-            if _works("unshare", flags, "/bin/sh", "-c", "mount -t tmpfs tmpfs /run"):
-                return ["unshare", flags, "/bin/sh", "-c", NAMESPACE, "sh", str(self.folder)]
+        for flags in (["-Urmn"], ["-mn"]):
+            if _works("unshare", *flags, "/bin/sh", "-c", "mount -t tmpfs tmpfs /run"):
+                return ["unshare", *flags, "/bin/sh", "-c", NAMESPACE, "sh", str(self.folder)]
+        if os.geteuid() == 0 and _keeps_to_itself():
+            return [*IN_CHROOT, "/bin/sh", "-c", NAMESPACE, "sh", str(self.folder)]
         if os.geteuid():
             raise NoPcscd(
                 "pcscd: no user namespaces here, and not root: no pcscd of one's own. Allow user namespaces (sysctl "
@@ -188,3 +193,20 @@ def _works(*command: str) -> bool:
     with suppress(FileNotFoundError):
         return not subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode  # noqa: S603
     return False
+
+
+def _keeps_to_itself() -> bool:
+    """Whether what is mounted under /run in such a namespace stays there: tried with a folder of our own."""
+    with tempfile.TemporaryDirectory(prefix="joren-", dir="/run") as probe:
+        command = [*IN_CHROOT, "/bin/sh", "-c", 'mount -t tmpfs tmpfs "$1" && echo && read end', "sh", probe]
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
+        except FileNotFoundError:
+            return False
+        with process:
+            assert process.stdout is not None
+            mounted = bool(process.stdout.readline())
+            got_out = Path(probe).stat().st_dev != Path(probe).parent.stat().st_dev
+        if got_out:
+            subprocess.run(["umount", probe], check=False)  # noqa: S603, S607
+        return mounted and not got_out

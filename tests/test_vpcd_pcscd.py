@@ -1,6 +1,7 @@
 """The simulated cards in readers of PC/SC, as other people's tools see them through pcscd and the vpcd driver."""
 
 import json
+import os
 import re
 import signal
 import stat
@@ -221,3 +222,26 @@ def test_joren_pcscd_without_a_command_runs_until_it_is_ended(by: signal.Signals
             program.send_signal(by)
     assert program.returncode == 0
     assert not Path(told["folder"]).exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone has a namespace where users can not make one")
+def test_in_a_chroot_root_has_a_pcscd_of_its_own_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """There a namespace can not be kept apart by unshare: it is tried whether its mounts get out."""
+    monkeypatch.setattr(pcscd_module, "_works", lambda *_command: False)
+    before = Path("/proc/self/mounts").read_text(encoding="utf-8")
+    with PrivatePcscd(tmp_path / "one") as one, PrivatePcscd(tmp_path / "two") as two:
+        assert one.running
+        assert two.running
+        assert Path("/proc/self/mounts").read_text(encoding="utf-8") == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="as root")
+@pytest.mark.parametrize(("says", "expected"), [("echo", True), ("exit 1", False)])
+def test_mounts_that_stay_in_are_told_from_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, expected: bool) -> None:
+    program = tmp_path / "unshare"
+    program.write_text(f"#!/bin/sh\n{says}\n", encoding="ascii")
+    program.chmod(0o755)
+    monkeypatch.setattr(pcscd_module, "IN_CHROOT", (str(program),))
+    assert pcscd_module._keeps_to_itself() is expected
+    monkeypatch.setattr(pcscd_module, "IN_CHROOT", (str(tmp_path / "none"),))
+    assert not pcscd_module._keeps_to_itself()
