@@ -161,6 +161,7 @@ def test_without_namespaces_and_root_it_says_what_would_help(monkeypatch: pytest
 def test_without_namespaces_root_runs_one_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In its own place, which is found by way of the folder."""
     monkeypatch.setattr(pcscd_module, "_works", lambda *_: False)
+    monkeypatch.setattr(pcscd_module, "_keeps_to_itself", lambda: False)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(pcscd_module, "PLAIN", tmp_path / "run")
     private = PrivatePcscd(tmp_path / "folder")
