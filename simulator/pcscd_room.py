@@ -8,6 +8,7 @@ The room ends with pcscd, and ends pcscd when its standard input ends.
 import fcntl
 import os
 import selectors
+import signal
 import socket
 import struct
 import subprocess
@@ -125,4 +126,5 @@ def _loopback_up() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that pcscd ends too
     sys.exit(main(sys.argv[1:]))

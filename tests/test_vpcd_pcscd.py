@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import selectors
 import signal
 import stat
 import subprocess
@@ -246,3 +247,14 @@ def test_mounts_that_stay_in_are_told_from_none(monkeypatch: pytest.MonkeyPatch,
     assert pcscd_module._keeps_to_itself() is expected
     monkeypatch.setattr(pcscd_module, "IN_CHROOT", (str(tmp_path / "none"),))
     assert not pcscd_module._keeps_to_itself()
+
+
+def test_a_room_that_is_told_to_end_leaves_no_pcscd() -> None:
+    with PrivatePcscd() as private:
+        assert private._process is not None
+        pcscd = os.pidfd_open(private.pid)
+        private._process.terminate()
+        with selectors.DefaultSelector() as events:
+            events.register(pcscd, selectors.EVENT_READ)
+            assert events.select(10), "pcscd ended"
+        os.close(pcscd)
