@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 
 from joren.apdu import CLA_JOREN, SW, Command, Key, Response
 from joren.apdu.gp import GpIns
-from joren.apdu.scp03 import CardSession, CardSettings, Level, Parameter, ScpKeys, decrypt_sensitive
+from joren.apdu.scp03 import CardSession, CardSettings, ScpKeys
 
 from .applet import NEEDS, Applet, Needs
+from .open_channel import SCP03_PARAMETER, OpenChannel
 from .platform import CardKey, Cells, Platform, SecureChannel, Until
 
 __all__ = ["OwnChannel", "channel_parameters"]
 
-SCP03_PARAMETER = Parameter(pseudo_random=True)
-"""i = 70, as the card manager's."""
 KEY_SIZE = 16
 SET_SIZE = 1 + 3 * KEY_SIZE
 DIVERSIFICATION_SIZE = 10
@@ -52,29 +51,6 @@ class OwnChannel:
         if size and (size not in (SET_SIZE, SET_SIZE + DIVERSIFICATION_SIZE) or not self.parameters[0]):
             raise ValueError(f"install parameters: version, three keys and perhaps diversification data expected, {size} bytes came")
         return ChannelledApplet(self, platform, aid)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenChannel:
-    """An open session as the inner instance sees it (joren.applet.platform.SecureChannel)."""
-
-    level: Level
-    dek: Key
-
-    @property
-    def c_mac(self) -> bool:
-        return self.level.c_mac
-
-    @property
-    def r_mac(self) -> bool:
-        return self.level.r_mac
-
-    @property
-    def c_decryption(self) -> bool:
-        return self.level.c_decryption
-
-    def decrypt(self, data: bytes) -> bytes:
-        return decrypt_sensitive(self.dek, data)
 
 
 class Lending:

@@ -34,10 +34,11 @@ from joren.apdu.scp03 import Level, decode_put_keys, put_keys_answer
 from joren.apdu.tlv import MalformedTlv, build_tlv
 from joren.applet.applet import Needs, Refused
 from joren.applet.dispatch import guarded
+from joren.applet.open_channel import SCP03_PARAMETER
 from joren.applet.personalize import STORE_P1
 from joren.applet.platform import Platform, SecureChannel
 
-from .card_manager_channel import SCP03_PARAMETER, ManagerChannel, opens
+from .card_manager_channel import ManagerChannel, opens
 from .card_manager_memory import CARD_TRANSITIONS, CardState, Entry, ManagerMemory
 
 __all__ = ["ANSWER_MAX", "ROWS", "Card", "CardManager", "Row", "Security"]

@@ -5,20 +5,18 @@ cell the object is thrown away. What the session hands on goes to the applicatio
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from joren.apdu import CLA_JOREN, SW, Command, Response
 from joren.apdu.gp import GpIns
-from joren.apdu.scp03 import CardSession, CardSettings, Level, Parameter, ScpKeys, decrypt_sensitive
+from joren.apdu.scp03 import CardSession, CardSettings, Level, ScpKeys
 from joren.applet.dispatch import guarded
+from joren.applet.open_channel import SCP03_PARAMETER, OpenChannel
 from joren.applet.platform import SecureChannel
 
 from .card_manager_memory import ManagerMemory
 
-__all__ = ["SCP03_PARAMETER", "ManagerChannel", "opens"]
+__all__ = ["ManagerChannel", "opens"]
 
-SCP03_PARAMETER = Parameter(pseudo_random=True)
-"""i = 70: pseudo-random challenge, R-MAC, R-ENCRYPTION, S8."""
 KEY_VERSION_AT = 10
 Application = Callable[[Command], Response]
 
@@ -26,29 +24,6 @@ Application = Callable[[Command], Response]
 def opens(command: Command) -> bool:
     """Whether it is INITIALIZE UPDATE."""
     return command.cla == CLA_JOREN and command.ins == GpIns.INITIALIZE_UPDATE
-
-
-@dataclass(frozen=True, slots=True)
-class OpenChannel:
-    """An open session as an instance sees it (joren.applet.platform.SecureChannel)."""
-
-    level: Level
-    keys: ScpKeys
-
-    @property
-    def c_mac(self) -> bool:
-        return self.level.c_mac
-
-    @property
-    def r_mac(self) -> bool:
-        return self.level.r_mac
-
-    @property
-    def c_decryption(self) -> bool:
-        return self.level.c_decryption
-
-    def decrypt(self, data: bytes) -> bytes:
-        return decrypt_sensitive(self.keys.dek, data)
 
 
 class ManagerChannel:
@@ -73,7 +48,7 @@ class ManagerChannel:
     @property
     def lent(self) -> SecureChannel | None:
         """The open session as an instance sees it."""
-        return None if self.level is None or self.keys is None else OpenChannel(self.level, self.keys)
+        return None if self.level is None or self.keys is None else OpenChannel(self.level, self.keys.dek)
 
     def drop(self) -> None:
         """The session is over."""
