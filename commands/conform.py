@@ -100,7 +100,7 @@ def _chosen(suite: Suite, only: Sequence[str]) -> tuple[Vector, ...]:
     known = {vector.id for vector in suite.vectors} | {name for vector in suite.vectors for name in vector.covers}
     unknown = [name for name in only if name not in known]
     if unknown:
-        raise HostError(f"--only: no vector has {', '.join(unknown)}; joren conform list shows them all")
+        raise HostError(f"no vector has {', '.join(unknown)}; joren conform list shows them all")
     return suite.only(frozenset(only))
 
 

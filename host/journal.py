@@ -136,6 +136,8 @@ class Journal:
             raise
 
     def _fault(self, problem: object) -> JournalError:
+        if getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            problem = f"{problem}, another till has it open"
         return JournalError(f"journal {self.path}: {problem}; nothing can be transacted before it can be read and written")
 
     def _open(self) -> None:

@@ -86,7 +86,7 @@ def test_one_till_at_a_time(path: Path) -> None:
     """A second one is refused while the first has it open, new or not, and not after."""
     for _ in range(2):
         with Journal(path) as journal:
-            with pytest.raises(JournalError, match=rf"^journal {path}: database is locked{NOTHING_BEFORE}$"):
+            with pytest.raises(JournalError, match=rf"^journal {path}: database is locked, another till has it open{NOTHING_BEFORE}$"):
                 Journal(path)
             journal.bind(OWNER)
     with Journal(path) as journal:
